@@ -1,0 +1,135 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+// Arrows only point down: App → Web → ControlPlane → Channels → Platform; AgentRuntime → Platform;
+// Backends/* → Platform. Only App knows a backend. See docs/structure.md.
+let package = Package(
+    name: "clawbot",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "clawbot", targets: ["App"]),
+        .executable(name: "clawbot-bench", targets: ["Bench"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/hummingbird-project/hummingbird.git", from: "2.28.1"),
+        .package(url: "https://github.com/swift-server/async-http-client.git", from: "1.37.0"),
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.2"),
+        .package(url: "https://github.com/vapor/jwt-kit.git", from: "5.7.1"),
+        .package(url: "https://github.com/groue/GRDB.swift.git", from: "7.10.0"),
+        .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0", traits: ["YAML"]),
+        .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-log.git", from: "1.16.2"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+    ],
+    targets: [
+        .systemLibrary(
+            name: "CMarkGFM", path: "Sources/CMarkGFM",
+            providers: [.apt(["libcmark-gfm-dev", "libcmark-gfm-extensions-dev"]), .brew(["cmark-gfm"])]),
+        .target(
+            name: "Platform",
+            dependencies: [
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "Yams", package: "Yams"),
+            ],
+            path: "Sources/Platform/Core", swiftSettings: strict),
+        .target(
+            name: "Channels",
+            dependencies: [
+                "Platform", "CMarkGFM",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            path: "Sources/Platform/Channels", swiftSettings: strict),
+        .target(
+            name: "AgentRuntime",
+            dependencies: [
+                "Platform",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/Platform/Agent", swiftSettings: strict),
+        .target(
+            name: "ControlPlane",
+            dependencies: [
+                "Platform", "Channels",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/Platform/ControlPlane", swiftSettings: strict),
+        .target(
+            name: "Identity",
+            dependencies: [
+                "Platform",
+                .product(name: "JWTKit", package: "jwt-kit"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/Platform/Identity", swiftSettings: strict),
+        .target(
+            name: "WebAPI",
+            dependencies: [
+                "Platform", "Channels", "ControlPlane", "Identity",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/Platform/Web",
+            swiftSettings: strict),
+        .target(
+            name: "LocalBackend",
+            dependencies: [
+                "Platform",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/Backends/Local", swiftSettings: strict),
+        .executableTarget(
+            name: "App",
+            dependencies: [
+                "Platform", "Channels", "AgentRuntime", "ControlPlane", "Identity", "WebAPI", "LocalBackend",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Sources/App", swiftSettings: strict),
+        .executableTarget(
+            name: "Bench",
+            dependencies: [
+                "Platform",
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Benchmarks", swiftSettings: strict),
+        // A port's promises, run unchanged against every backend.
+        .target(name: "Conformance", dependencies: ["Platform"], path: "Tests/Conformance", swiftSettings: strict),
+        .testTarget(name: "PlatformTests", dependencies: ["Platform", "Conformance"], swiftSettings: strict),
+        .testTarget(
+            name: "LocalBackendTests",
+            dependencies: ["LocalBackend", "Conformance", .product(name: "GRDB", package: "GRDB.swift")], swiftSettings: strict),
+        .testTarget(name: "ControlPlaneTests", dependencies: ["ControlPlane", "Channels", "Platform"], swiftSettings: strict),
+        .testTarget(name: "AgentRuntimeTests", dependencies: ["AgentRuntime", "Platform"], swiftSettings: strict),
+        .testTarget(name: "ChannelsTests", dependencies: ["Channels", "Platform"], swiftSettings: strict),
+        .testTarget(name: "IdentityTests", dependencies: ["Identity", "Platform"], swiftSettings: strict),
+        .testTarget(
+            name: "WebAPITests",
+            dependencies: [
+                "WebAPI", "Platform", .product(name: "HummingbirdTesting", package: "hummingbird"),
+            ], swiftSettings: strict),
+    ]
+)
