@@ -33,6 +33,8 @@ public struct Message: Entity {
     public var failure: FailureCode?
     public var replyContext: Value?
     public var albumId: String?
+    /// A slash command that counts: in a private chat, or addressed to the bot in a group.
+    public var isCommand: Bool?
     public var trace: [TraceStep]?
 
     public init(
