@@ -52,7 +52,7 @@ public struct Delivery: Sendable {
         message.invocationId = reply.invocationId
         if let file = reply.file {
             message.attachments = [Attachment(
-                index: 0, type: MediaType.kind(file.mimeType), fileName: file.fileName, mimeType: file.mimeType, size: file.size, objectKey: file.objectKey)]
+                index: 0, type: Attachment.Kind(mimeType: file.mimeType), fileName: file.fileName, mimeType: file.mimeType, size: file.size, objectKey: file.objectKey)]
         }
         if reply.channelType == .web {
             try await conclude(reply, message, outcome)

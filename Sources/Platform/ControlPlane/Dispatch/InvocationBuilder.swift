@@ -74,7 +74,7 @@ struct InvocationBuilder: Sendable {
         }
         payload.objectsRevision = String(session.objectsRevision)
         if case .message(let parts) = work.subject, parts[0].isCommand == true {
-            switch SlashCommand.parse(parts[0].content) {
+            switch SlashCommand.parse(parts[0].content)?.kind {
             case .context: payload.sdkCommand = .context
             case .compact: payload.sdkCommand = .compact
             default: break

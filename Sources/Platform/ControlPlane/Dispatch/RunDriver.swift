@@ -62,7 +62,7 @@ public struct RunDriver: Sendable {
 
     /// Answers a platform command; false = the engine's business.
     private func answer(_ command: SlashCommand, _ message: Message, _ bot: Bot) async throws -> Bool {
-        switch command {
+        switch command.kind {
         case .clear:
             let key = Session.key(message.session)
             do {

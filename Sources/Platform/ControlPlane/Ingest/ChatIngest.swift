@@ -87,7 +87,7 @@ extension Ingest {
             let key = try ObjectKey(checking: layout.attachments(message.groupJid, message.messageId) + "\(index)-\(FileName.keySafe(name))")
             let info = try await objects.put(key, content.body, contentType: content.info.contentType, if: nil)
             let type = content.info.contentType ?? "application/octet-stream"
-            copies.append(Attachment(index: index, type: MediaType.kind(type), fileName: name, mimeType: type, size: info.size, objectKey: key))
+            copies.append(Attachment(index: index, type: Attachment.Kind(mimeType: type), fileName: name, mimeType: type, size: info.size, objectKey: key))
         }
         return copies
     }

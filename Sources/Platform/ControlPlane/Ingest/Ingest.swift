@@ -84,7 +84,7 @@ public struct Ingest: InboundSink {
             return
         }
         let decision = decideTrigger(inbound, bot: bot, group: group)
-        if case .ignore = decision { return }
+        if decision == .ignore { return }
         var message = Message(
             botId: bot.botId, groupJid: inbound.groupJid, messageId: inbound.messageId, timestamp: inbound.timestamp, sender: inbound.senderId,
             senderName: inbound.senderName, content: cut(inbound.text), isBotMessage: false, channelType: channel.channel.channelType,
@@ -98,9 +98,10 @@ public struct Ingest: InboundSink {
         let addressed = !inbound.isGroup || inbound.mentionsBot || inbound.repliesToBot
         let command = addressed && runs ? SlashCommand.parse(inbound.text) : nil
         if command != nil { message.isCommand = true }
-        if runs, command == nil, inbound.isGroup, !loops.admits(session, at: time.now()) {
-            runs = false
-            try await sayLoop(message, bot)
+        if runs, command == nil, inbound.isGroup {
+            let verdict = loops.admit(session, at: time.now())
+            runs = verdict == .run
+            if verdict == .tripped { try await sayLoop(message, bot) }
         }
         if !runs {
             message.state = .context
@@ -156,7 +157,6 @@ public struct Ingest: InboundSink {
     }
 
     private func sayLoop(_ message: Message, _ bot: Bot) async throws {
-        guard loops.announces(message.session, at: time.now()) else { return }
         try await answers.answer(
             message, userId: bot.userId, "That was more than 30 messages in a minute, so I pause here for a minute.", code: "loop", settles: false)
     }

@@ -15,7 +15,7 @@ struct SideDoor: Sendable {
     func act(_ command: SlashCommand, _ message: Message, _ bot: Bot) async throws {
         if let known = try await records.get(Message.self, message.key), known.state.isSettled { return }
         let text: String
-        switch command {
+        switch command.kind {
         case .stop: text = try await stop(message)
         default: text = try await status(message, bot)
         }
@@ -99,4 +99,9 @@ struct SideDoor: Sendable {
 /// Ends a run that is under way: its grant is dead already, this cuts its streams and cancels its process.
 public protocol RunControl: Sendable {
     func cancel(_ session: SessionKey, _ invocation: InvocationID) async
+}
+
+extension SlashCommand {
+    /// Acts when it comes in; the others wait their turn in the queue.
+    var actsAtOnce: Bool { kind == .stop || kind == .status }
 }
