@@ -125,7 +125,7 @@ extension Value {
         case 2: .int(Bool.random(using: &random) ? Int.random(in: -1000...1000, using: &random) : Int.random(in: -(1 << 53)...(1 << 53), using: &random))
         case 3: .double(Double(Int.random(in: -1_000_000...1_000_000, using: &random)) / 1024 + 0.5 / 1024)
         case 4, 5: .string(text(using: &random))
-        case 6: .array((0..<Int.random(in: 0..<5, using: &random)).map { _ in random(using: &random, depth: depth - 1) })
+        case 6: .array((0..<Int.random(in: 0..<5, using: &random)).map { _ in Value.random(using: &random, depth: depth - 1) })
         default: .object(Dictionary((0..<Int.random(in: 0..<5, using: &random)).map { _ in (text(using: &random), Value.random(using: &random, depth: depth - 1)) }, uniquingKeysWith: { $1 }))
         }
     }
