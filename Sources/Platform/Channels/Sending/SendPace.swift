@@ -14,20 +14,22 @@ final class SendPace: Sendable {
     private let fullAt = Mutex<[String: Date]>([:])
     init(time: any TimeSource) { self.time = time }
 
-    /// Takes one token from every bucket and waits until all of them allow it. Throws `CancellationError`.
-    func wait(_ buckets: [(key: String, rule: PaceRule)]) async throws {
+    /// Takes one token from every bucket and waits until all of them allow it. A longer wait than `patience` takes nothing and
+    /// is returned instead, for the caller to do. Throws `CancellationError`.
+    func wait(_ buckets: [(key: String, rule: PaceRule)], patience: Duration) async throws -> Duration? {
         let now = time.now()
         let due = fullAt.withLock { fullAt in
             if fullAt.count > 4096 { fullAt = fullAt.filter { $0.value > now } }
-            var due = now
-            for (key, rule) in buckets {
-                let full = max(fullAt[key] ?? now, now)
-                due = max(due, full - rule.interval * Double(rule.burst - 1))
-                fullAt[key] = full + rule.interval
+            let due = buckets.map { max(fullAt[$0.key] ?? now, now) - $0.rule.interval * Double($0.rule.burst - 1) }.max().map { max($0, now) } ?? now
+            if due.timeIntervalSince(now) <= patience.seconds {
+                for (key, rule) in buckets { fullAt[key] = max(fullAt[key] ?? now, now) + rule.interval }
             }
             return due
         }
-        if due > now { try await time.sleep(until: due) }
+        guard due > now else { return nil }
+        guard due.timeIntervalSince(now) <= patience.seconds else { return Duration(seconds: due.timeIntervalSince(now)) }
+        try await time.sleep(until: due)
+        return nil
     }
 
     /// The vendor asked to wait: nothing goes out under this key before.
