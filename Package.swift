@@ -46,7 +46,9 @@ let package = Package(
             dependencies: [
                 "Platform", "CMarkGFM",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ],
             path: "Sources/Platform/Channels", swiftSettings: strict),
         .target(
@@ -127,7 +129,9 @@ let package = Package(
             dependencies: ["LocalBackend", "Conformance", .product(name: "GRDB", package: "GRDB.swift")], swiftSettings: strict),
         .testTarget(name: "ControlPlaneTests", dependencies: ["ControlPlane", "Channels", "Platform"], swiftSettings: strict),
         .testTarget(name: "AgentRuntimeTests", dependencies: ["AgentRuntime", "Platform"], swiftSettings: strict),
-        .testTarget(name: "ChannelsTests", dependencies: ["Channels", "Platform"], swiftSettings: strict),
+        .testTarget(
+            name: "ChannelsTests",
+            dependencies: ["Channels", "Platform", .product(name: "AsyncHTTPClient", package: "async-http-client")], swiftSettings: strict),
         .testTarget(name: "IdentityTests", dependencies: ["Identity", "Platform"], swiftSettings: strict),
         .testTarget(
             name: "WebAPITests",
