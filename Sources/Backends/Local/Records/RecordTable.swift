@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import Platform
+import struct Platform.Table
 
 /// A declared table as it lies in SQLite: the document as JSON text, and one column per attribute that an index uses.
 ///

@@ -1,6 +1,7 @@
 import Foundation
 import GRDB
 import Platform
+import struct Platform.Table
 import Synchronization
 
 /// Records in the embedded database. Conditions and changes are evaluated by Platform's pure functions between a read
