@@ -84,7 +84,7 @@ public final class FileObjectStore: ObjectStore {
             let (rest, open) = (buffer, upload)
             return try await work(key.text) {
                 let upload = try open ?? Upload(in: self.tree)
-                do { return try self.place(upload.writing(rest), key, condition) } catch {
+                do { return try self.place(upload.writing(rest), key, contentType, condition) } catch {
                     upload.discard()
                     throw error
                 }
@@ -95,8 +95,8 @@ public final class FileObjectStore: ObjectStore {
         }
     }
 
-    private func place(_ upload: Upload, _ key: ObjectKey, _ condition: ObjectCondition?) throws -> ObjectInfo {
-        try upload.finish()
+    private func place(_ upload: Upload, _ key: ObjectKey, _ contentType: String?, _ condition: ObjectCondition?) throws -> ObjectInfo {
+        try upload.finish(contentType: contentType == ContentTypes.of(key) ? nil : contentType)
         let path = ObjectNames.path(key.text)
         return try stripe(key).lock.withLock { _ in
             if condition != nil { try Self.check(condition, current(key)) }
@@ -192,7 +192,7 @@ public final class FileObjectStore: ObjectStore {
     }
 
     private static func info(_ key: ObjectKey, _ state: ObjectTree.FileState) -> ObjectInfo {
-        ObjectInfo(key: key, size: state.size, etag: state.etag, lastModified: state.modified, contentType: ContentTypes.of(key))
+        ObjectInfo(key: key, size: state.size, etag: state.etag, lastModified: state.modified, contentType: state.contentType ?? ContentTypes.of(key))
     }
 
     private static func check(_ condition: ObjectCondition?, _ current: ObjectInfo?) throws {
@@ -257,7 +257,9 @@ private struct Upload: Sendable {
         return self
     }
 
-    func finish() throws {
+    /// Makes the content durable, with the type that the name does not say.
+    func finish(contentType: String? = nil) throws {
+        if let contentType { ContentTypeAttribute.write(contentType, to: file) }
         // The kernel's own times tick every few milliseconds; this one is exact, so no two puts share it.
         var times = [timespec(), timespec()]
         clock_gettime(CLOCK_REALTIME, &times[0])
@@ -269,7 +271,7 @@ private struct Upload: Sendable {
     func state() throws -> ObjectTree.FileState? {
         var status = stat()
         guard fstat(file.number, &status) == 0 else { throw PathFailure.failed(name, errno) }
-        return ObjectTree.FileState(status)
+        return ObjectTree.FileState(file, status)
     }
 
     func discard() { unlinkat(tree.uploads.number, name, 0) }

@@ -44,10 +44,13 @@ struct ObjectTree: Sendable {
         var size: Int
         var etag: String
         var modified: Date
+        /// As a put gave it, if the name says another.
+        var contentType: String?
 
         /// Inode, size and the times of last change of content and state, in nanoseconds. A replaced file is another
         /// inode; an edit in place moves both times (and nobody can set the second).
-        init(_ status: stat) {
+        init(_ file: Descriptor, _ status: stat) {
+            contentType = ContentTypeAttribute.read(from: file)
             size = Int(status.st_size)
             #if os(Linux)
             let (content, state) = (status.st_mtim, status.st_ctim)
@@ -77,7 +80,7 @@ struct ObjectTree: Sendable {
         case S_IFDIR: return nil
         case S_IFREG:
             guard status.st_nlink <= 1 else { throw PathFailure.refused("\(name) is a file with several names") }
-            return FileState(status)
+            return FileState(descriptor, status)
         default: throw PathFailure.refused("\(name) is no regular file")
         }
     }

@@ -1,0 +1,178 @@
+import Foundation
+import GRDB
+import Logging
+import Platform
+import ServiceLifecycle
+import Synchronization
+
+/// Schedules in the embedded database, fired by ``run()``: it sends, then advances. A crash between the two sends the
+/// same deduplication id again, and whoever takes the task up drops a fire not later than its last one.
+///
+/// A fire found more than 60 s late was missed because the machine or the process was off: the latest one within the
+/// grace fires once and says so, older ones are passed over.
+public final class SQLiteScheduler: Scheduler, Service {
+    private let database: LocalDatabase
+    private let inbound: any MessageQueue
+    private let grace: Duration
+    private let time: any TimeSource
+    private let logger: Logger
+    private let line: WaitingLine
+
+    /// Late by more than this counts as missed; the port's promise.
+    static let punctuality: TimeInterval = 60
+    /// Longest sleep, so that a clock that was set is noticed.
+    private static let longestSleep: TimeInterval = 30
+    /// Fires of one round; they are sent at once and share commits.
+    private static let batch = 64
+
+    public init(_ database: LocalDatabase, inbound: any MessageQueue, grace: Duration = .seconds(3600), time: any TimeSource = SystemTime(), logger: Logger = Logger(label: "clawbot.scheduler")) {
+        self.database = database
+        self.inbound = inbound
+        self.grace = grace
+        self.time = time
+        self.logger = logger
+        line = WaitingLine(time: time)
+    }
+
+    public func put(_ schedule: TaskSchedule) async throws {
+        let next = try Self.next(schedule, after: time.now())
+        guard next != nil || !schedule.enabled else { throw ScheduleError("This schedule never fires: its time has passed, or no such day comes.") }
+        let text = try JSON.text(schedule), at = schedule.enabled ? next.map(Self.milliseconds) : nil
+        try await write { db in
+            try db.run(
+                "INSERT INTO schedules(bot, task, next, schedule) VALUES(?1, ?2, ?3, ?4) ON CONFLICT(bot, task) DO UPDATE SET next = ?3, schedule = ?4",
+                .text(schedule.botId.rawValue), .text(schedule.taskId.rawValue), .int(at), .text(text))
+        }
+    }
+
+    public func remove(_ botId: BotID, _ taskId: TaskID) async throws {
+        try await write { db in try db.run("DELETE FROM schedules WHERE bot = ? AND task = ?", .text(botId.rawValue), .text(taskId.rawValue)) }
+    }
+
+    public func setEnabled(_ enabled: Bool, _ botId: BotID, _ taskId: TaskID) async throws {
+        let now = time.now()
+        try await write { db in
+            let text = try db.first("SELECT schedule FROM schedules WHERE bot = ? AND task = ?", .text(botId.rawValue), .text(taskId.rawValue)) { $0.text(0) }
+            guard let text else { return }
+            var schedule = try JSON.decode(TaskSchedule.self, from: text)
+            guard schedule.enabled != enabled else { return }
+            schedule.enabled = enabled
+            let next = enabled ? try Self.next(schedule, after: now).map(Self.milliseconds) : nil
+            try db.run("UPDATE schedules SET next = ?3, schedule = ?4 WHERE bot = ?1 AND task = ?2", .text(botId.rawValue), .text(taskId.rawValue), .int(next), .text(JSON.text(schedule)))
+        }
+    }
+
+    public func probe() async throws { try await database.probe() }
+
+    public func run() async throws {
+        try await cancelWhenGracefulShutdown { try await self.fireUntilCancelled() }
+    }
+
+    private func fireUntilCancelled() async throws {
+        var failures = 0
+        while !Task.isCancelled {
+            let version = line.version
+            do {
+                let due = try await due()
+                try await fire(due)
+                failures = 0
+                if due.count == Self.batch { continue }
+                let wake = try await earliest().map { min($0, time.now() + Self.longestSleep) } ?? time.now() + Self.longestSleep
+                await line.wait(since: version, until: wake)
+            } catch is CancellationError {
+                return
+            } catch {
+                // What was not sent stays due.
+                failures += 1
+                logger.error("scheduled tasks could not be fired; trying again", metadata: ["error": "\(error)"])
+                try? await time.sleep(for: .seconds(min(30, 1 << min(failures, 5))))
+            }
+        }
+    }
+
+    // MARK: Firing
+
+    private struct Due: Sendable { var schedule: TaskSchedule; var next: Int64 }
+
+    private func due() async throws -> [Due] {
+        let now = Self.milliseconds(time.now())
+        let (due, broken) = try await database.read { db in
+            var due: [Due] = [], broken: [(String, String)] = []
+            try db.each("SELECT schedule, next, bot, task FROM schedules WHERE next IS NOT NULL AND next <= ? ORDER BY next LIMIT ?", [.int(now), .int(Self.batch)]) { row in
+                if let schedule = try? JSON.decode(TaskSchedule.self, from: row.text(0)) {
+                    due.append(Due(schedule: schedule, next: row.int(1)))
+                } else {
+                    broken.append((row.text(2), row.text(3)))
+                }
+                return true
+            }
+            return (due, broken)
+        }
+        for (bot, task) in broken {
+            logger.error("a stored schedule cannot be read and is switched off", metadata: ["bot": "\(bot)", "task": "\(task)"])
+            _ = try await database.write { db in try db.run("UPDATE schedules SET next = NULL WHERE bot = ? AND task = ?", .text(bot), .text(task)) }
+        }
+        return due
+    }
+
+    private func fire(_ due: [Due]) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for item in due { group.addTask { try await self.fire(item) } }
+            try await group.waitForAll()
+        }
+    }
+
+    private func fire(_ due: Due) async throws {
+        let schedule = due.schedule, now = time.now()
+        var planned: Date? = Self.date(due.next)
+        var isMissed = false
+        if now.timeIntervalSince(Self.date(due.next)) > Self.punctuality {
+            planned = try latestMissed(schedule, first: Self.date(due.next), now: now)
+            isMissed = planned.map { now.timeIntervalSince($0) > Self.punctuality } ?? false
+        }
+        if let planned {
+            let payload = ScheduledTaskPayload(
+                botId: schedule.botId, groupJid: schedule.groupJid, userId: schedule.userId, taskId: schedule.taskId, scheduledFor: planned, at: now, missed: isMissed)
+            try await inbound.send(JSON.text(payload), group: payload.session.partition, deduplicationID: payload.deduplicationID)
+        } else {
+            logger.notice("a task was missed for longer than the grace and is passed over", metadata: ["bot": "\(schedule.botId)", "task": "\(schedule.taskId)", "planned": "\(Timestamp.text(Self.date(due.next)))"])
+        }
+        try await advance(due, after: now)
+    }
+
+    /// The last time within the grace at which it should have fired; nil = all of them are too old.
+    private func latestMissed(_ schedule: TaskSchedule, first: Date, now: Date) throws -> Date? {
+        let edge = now - grace.seconds
+        var latest: Date? = first >= edge ? first : nil
+        var from = max(first, edge - 1)
+        // At most one per minute: no schedule is denser.
+        for _ in 0..<Int(grace.seconds / 60) + 2 {
+            guard let next = try Self.next(schedule, after: from), next <= now else { break }
+            if next >= edge { latest = next }
+            from = next
+        }
+        return latest
+    }
+
+    /// Plans the next fire, unless the schedule was changed meanwhile.
+    private func advance(_ due: Due, after now: Date) async throws {
+        let next = try Self.next(due.schedule, after: max(now, Self.date(due.next))).map(Self.milliseconds)
+        _ = try await database.write { db in
+            try db.run("UPDATE schedules SET next = ?4 WHERE bot = ?1 AND task = ?2 AND next = ?3", .text(due.schedule.botId.rawValue), .text(due.schedule.taskId.rawValue), .int(due.next), .int(next))
+        }
+    }
+
+    // MARK: -
+
+    private func earliest() async throws -> Date? {
+        try await database.read { db in try db.first("SELECT next FROM schedules WHERE next IS NOT NULL ORDER BY next LIMIT 1") { $0.int(0) } }.map(Self.date)
+    }
+
+    private func write(_ body: @escaping @Sendable (Database) throws -> Void) async throws {
+        try await database.write(committed: { self.line.ring() }, body)
+    }
+
+    /// Rounded up: never early.
+    private static func milliseconds(_ date: Date) -> Int64 { Int64((date.timeIntervalSince1970 * 1000).rounded(.up)) }
+    private static func date(_ milliseconds: Int64) -> Date { Date(timeIntervalSince1970: Double(milliseconds) / 1000) }
+}
