@@ -31,5 +31,8 @@ final class DirectoryLock: Sendable {
         self.descriptor = descriptor
     }
 
+    /// Lets another process (or this one) have the directory before the value goes away.
+    func release() { flock(descriptor, LOCK_UN) }
+
     deinit { close(descriptor) }
 }

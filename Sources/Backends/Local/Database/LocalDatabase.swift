@@ -76,9 +76,10 @@ public final class LocalDatabase: Sendable {
     }
 
     /// Ends all access once the writes under way are done; whatever comes later fails with ``LocalDatabaseError/closed``.
-    /// The lock is held until the value goes away.
+    /// Then lets go of the data directory.
     public func close() throws {
         commits.close()
+        defer { lock.release() }
         do { try pool.close() } catch { throw LocalDatabaseError.from(error, path: file.path) }
     }
 
