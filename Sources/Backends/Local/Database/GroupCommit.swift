@@ -14,6 +14,7 @@ final class GroupCommit: Sendable {
         var pending: [any PendingWrite] = []
         var draining = false
         var closed = false
+        var transactions = 0
     }
     private let state = Mutex(State())
     private let pool: DatabasePool
@@ -41,6 +42,10 @@ final class GroupCommit: Sendable {
     /// Refuses further writes; those handed in are still carried out.
     func close() { state.withLock { $0.closed = true } }
 
+    /// Writes that wait for the next transaction, and transactions so far.
+    var pending: Int { state.withLock { $0.pending.count } }
+    var transactions: Int { state.withLock { $0.transactions } }
+
     private func drain(_ db: Database) {
         while true {
             let batch = state.withLock { state -> [any PendingWrite] in
@@ -48,6 +53,7 @@ final class GroupCommit: Sendable {
                     state.draining = false
                     return []
                 }
+                state.transactions += 1
                 if state.pending.count <= Self.batchLimit {
                     defer { state.pending = [] }
                     return state.pending

@@ -60,6 +60,10 @@ public final class LocalDatabase: Sendable {
         try await pool.unsafeRead(body)
     }
 
+    /// Writes that wait for the next transaction, and transactions so far: what a metric or a test wants to know.
+    var pendingWrites: Int { commits.pending }
+    var transactions: Int { commits.transactions }
+
     /// A real write, so that a full or vanished disk shows.
     /// - Throws: ``LocalDatabaseError``
     public func probe() async throws {

@@ -18,8 +18,6 @@ public final class SQLiteScheduler: Scheduler, Service {
     private let logger: Logger
     private let line: WaitingLine
 
-    /// Late by more than this counts as missed; the port's promise.
-    static let punctuality: TimeInterval = 60
     /// Longest sleep, so that a clock that was set is noticed.
     private static let longestSleep: TimeInterval = 30
     /// Fires of one round; they are sent at once and share commits.
@@ -35,13 +33,13 @@ public final class SQLiteScheduler: Scheduler, Service {
     }
 
     public func put(_ schedule: TaskSchedule) async throws {
-        let next = try Self.next(schedule, after: time.now())
-        guard next != nil || !schedule.enabled else { throw ScheduleError("This schedule never fires: its time has passed, or no such day comes.") }
-        let text = try JSON.text(schedule), at = schedule.enabled ? next.map(Self.milliseconds) : nil
+        let now = time.now()
+        try schedule.when.validate(timezone: schedule.timezone, now: now)
+        let text = try JSON.text(schedule), next = try schedule.planned(after: now).map(Self.milliseconds)
         try await write { db in
             try db.run(
                 "INSERT INTO schedules(bot, task, next, schedule) VALUES(?1, ?2, ?3, ?4) ON CONFLICT(bot, task) DO UPDATE SET next = ?3, schedule = ?4",
-                .text(schedule.botId.rawValue), .text(schedule.taskId.rawValue), .int(at), .text(text))
+                .text(schedule.botId.rawValue), .text(schedule.taskId.rawValue), .int(next), .text(text))
         }
     }
 
@@ -57,7 +55,7 @@ public final class SQLiteScheduler: Scheduler, Service {
             var schedule = try JSON.decode(TaskSchedule.self, from: text)
             guard schedule.enabled != enabled else { return }
             schedule.enabled = enabled
-            let next = enabled ? try Self.next(schedule, after: now).map(Self.milliseconds) : nil
+            let next = try schedule.planned(after: now).map(Self.milliseconds)
             try db.run("UPDATE schedules SET next = ?3, schedule = ?4 WHERE bot = ?1 AND task = ?2", .text(botId.rawValue), .text(taskId.rawValue), .int(next), .text(JSON.text(schedule)))
         }
     }
@@ -123,42 +121,21 @@ public final class SQLiteScheduler: Scheduler, Service {
     }
 
     private func fire(_ due: Due) async throws {
-        let schedule = due.schedule, now = time.now()
-        var planned: Date? = Self.date(due.next)
-        var isMissed = false
-        if now.timeIntervalSince(Self.date(due.next)) > Self.punctuality {
-            planned = try latestMissed(schedule, first: Self.date(due.next), now: now)
-            isMissed = planned.map { now.timeIntervalSince($0) > Self.punctuality } ?? false
-        }
-        if let planned {
-            let payload = ScheduledTaskPayload(
-                botId: schedule.botId, groupJid: schedule.groupJid, userId: schedule.userId, taskId: schedule.taskId, scheduledFor: planned, at: now, missed: isMissed)
+        let now = time.now(), planned = Self.date(due.next)
+        let plan = try due.schedule.due(planned: planned, now: now, grace: grace)
+        if let payload = plan.payload(for: due.schedule, at: now) {
             try await inbound.send(JSON.text(payload), group: payload.session.partition, deduplicationID: payload.deduplicationID)
         } else {
-            logger.notice("a task was missed for longer than the grace and is passed over", metadata: ["bot": "\(schedule.botId)", "task": "\(schedule.taskId)", "planned": "\(Timestamp.text(Self.date(due.next)))"])
+            logger.notice("a task was missed for longer than the grace and is passed over", metadata: [
+                "bot": "\(due.schedule.botId)", "task": "\(due.schedule.taskId)", "planned": "\(Timestamp.text(planned))",
+            ])
         }
-        try await advance(due, after: now)
-    }
-
-    /// The last time within the grace at which it should have fired; nil = all of them are too old.
-    private func latestMissed(_ schedule: TaskSchedule, first: Date, now: Date) throws -> Date? {
-        let edge = now - grace.seconds
-        var latest: Date? = first >= edge ? first : nil
-        var from = max(first, edge - 1)
-        // At most one per minute: no schedule is denser.
-        for _ in 0..<Int(grace.seconds / 60) + 2 {
-            guard let next = try Self.next(schedule, after: from), next <= now else { break }
-            if next >= edge { latest = next }
-            from = next
-        }
-        return latest
-    }
-
-    /// Plans the next fire, unless the schedule was changed meanwhile.
-    private func advance(_ due: Due, after now: Date) async throws {
-        let next = try Self.next(due.schedule, after: max(now, Self.date(due.next))).map(Self.milliseconds)
+        // Unless the schedule was changed meanwhile.
+        let next = plan.next.map(Self.milliseconds)
         _ = try await database.write { db in
-            try db.run("UPDATE schedules SET next = ?4 WHERE bot = ?1 AND task = ?2 AND next = ?3", .text(due.schedule.botId.rawValue), .text(due.schedule.taskId.rawValue), .int(due.next), .int(next))
+            try db.run(
+                "UPDATE schedules SET next = ?4 WHERE bot = ?1 AND task = ?2 AND next = ?3",
+                .text(due.schedule.botId.rawValue), .text(due.schedule.taskId.rawValue), .int(due.next), .int(next))
         }
     }
 
