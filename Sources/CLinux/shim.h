@@ -34,8 +34,12 @@ static inline int clinux_pidfd_kill(int pidfd) { return (int)syscall(CLINUX_SYS_
 static inline int clinux_memfd(const char *name) { return (int)syscall(SYS_memfd_create, name, 1L /* MFD_CLOEXEC */); }
 
 struct clinux_rlimit64 { uint64_t soft, hard; };
-static inline int clinux_prlimit(pid_t pid, int resource, uint64_t limit) {
-    struct clinux_rlimit64 value = { limit, limit };
+// Lowers both limits to at most `limit`; never raises one, which would need a capability.
+static inline int clinux_lower_limit(pid_t pid, int resource, uint64_t limit) {
+    struct clinux_rlimit64 value;
+    if (syscall(SYS_prlimit64, (long)pid, (long)resource, 0L, &value) != 0) return -1;
+    if (value.hard < limit) limit = value.hard;
+    value.soft = value.hard = limit;
     return (int)syscall(SYS_prlimit64, (long)pid, (long)resource, &value, 0L);
 }
 

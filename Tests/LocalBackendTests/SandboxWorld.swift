@@ -74,7 +74,7 @@ struct SandboxWorld: Sendable {
         let request = try prepare(session(name, probe: prelude + script + end))
         _ = try await launcher.launch(request)
         await launcher.waitUntilGone(request.id)
-        let state = try #require(try await launcher.describe([request.id])[request.id])
+        let state = try #require(await launcher.describe([request.id])[request.id])
         let path = "\(root)/\(name)/group/result.json"
         guard let data = FileManager.default.contents(atPath: path) else {
             Issue.record("the probe left no result: \(state)")

@@ -15,4 +15,8 @@ public enum ProcessHardening {
         _ = setrlimit(RLIMIT_CORE, &none)
         #endif
     }
+
+    #if os(Linux)
+    static var isDumpable: Bool { clinux_get_dumpable() != 0 }
+    #endif
 }

@@ -228,7 +228,7 @@ public actor ProcessLauncher: TaskLauncher {
             }
             child = pid
             // The sandbox waits at the gate before it runs anything of the agent's.
-            try confine(child, process: process)
+            try await confine(child, process: process, uid: slot?.uid)
             guard write(gate.write, "1", 1) == 1 else { throw KernelError("opening the gate") }
         } catch {
             if processes[request.id] === process { process.kill() } else { process.abandon() }
@@ -237,7 +237,7 @@ public actor ProcessLauncher: TaskLauncher {
         return process
     }
 
-    private func confine(_ child: pid_t, process: AgentProcess) throws {
+    private func confine(_ child: pid_t, process: AgentProcess, uid: UInt32?) async throws {
         try process.attach(child: child)
         let limits = settings.limits
         var table: [(Int32, UInt64)] = [
@@ -250,8 +250,15 @@ public actor ProcessLauncher: TaskLauncher {
         } else {
             table.append((Int32(RLIMIT_DATA.rawValue), limits.memoryBytes))
         }
-        for (resource, value) in table {
-            guard clinux_prlimit(child, resource, value) == 0 else { throw KernelError("prlimit \(resource)") }
+        // As the child's own uid: a container's root often lacks CAP_SYS_RESOURCE, which the kernel asks of others.
+        try await thread.run { [table] in
+            if let uid {
+                guard clinux_thread_become(uid) == 0 else { _ = clinux_thread_return(); throw KernelError("setresuid") }
+            }
+            defer { if uid != nil { _ = clinux_thread_return() } }
+            for (resource, value) in table {
+                guard clinux_lower_limit(child, resource, value) == 0 else { throw KernelError("prlimit \(resource)") }
+            }
         }
         // When memory runs out, agents go first.
         let score = open("/proc/\(child)/oom_score_adj", O_WRONLY | O_CLOEXEC)
