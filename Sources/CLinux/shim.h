@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -84,4 +86,24 @@ static inline pid_t clinux_userns_holder(void) {
     }
     return pid;
 }
+
+// Readiness by number instead of by a packed union.
+static inline int clinux_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
+static inline int clinux_epoll_add(int poll, int descriptor, uint64_t number) {
+    struct epoll_event event = { .events = EPOLLIN, .data = { .u64 = number } };
+    return epoll_ctl(poll, EPOLL_CTL_ADD, descriptor, &event);
+}
+static inline int clinux_epoll_remove(int poll, int descriptor) {
+    struct epoll_event event = { 0 };
+    return epoll_ctl(poll, EPOLL_CTL_DEL, descriptor, &event);
+}
+// At most 64 numbers of ready descriptors; waits without limit.
+static inline int clinux_epoll_wait(int poll, uint64_t *numbers) {
+    struct epoll_event events[64];
+    int count = epoll_wait(poll, events, 64, -1);
+    for (int i = 0; i < count; i++) numbers[i] = events[i].data.u64;
+    return count;
+}
+static inline int clinux_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+static inline int clinux_eventfd_signal(int descriptor) { return eventfd_write(descriptor, 1); }
 #endif

@@ -24,11 +24,11 @@ final class AgentProcess: Sendable {
     let id: LaunchID
     let endpoint: String
     private let state = Mutex(State())
-    private let queue: DispatchQueue
+    private let thread: DescriptorThread
     private let logger: Logger
 
-    init(id: LaunchID, endpoint: String, queue: DispatchQueue, logger: Logger) {
-        self.id = id; self.endpoint = endpoint; self.queue = queue; self.logger = logger
+    init(id: LaunchID, endpoint: String, thread: DescriptorThread, logger: Logger) {
+        self.id = id; self.endpoint = endpoint; self.thread = thread; self.logger = logger
     }
 
     /// Runs once the tree is gone (now, when it is), last added first.
@@ -41,10 +41,10 @@ final class AgentProcess: Sendable {
     }
 
     /// Logs what it prints. Takes the descriptors over.
-    func capture(output: Int32, errors: Int32) {
+    func capture(output: Int32, errors: Int32) throws {
         let id = self.id, logger = self.logger
-        let out = LineCapture(output, queue: queue) { logger.debug("agent: \($0)", metadata: ["launch": "\(id)"]) }
-        let err = LineCapture(errors, queue: queue) { [weak self] text in
+        let out = try LineCapture.start(output, on: thread) { logger.debug("agent: \($0)", metadata: ["launch": "\(id)"]) }
+        let err = try LineCapture.start(errors, on: thread) { [weak self] text in
             logger.debug("agent: \(text)", metadata: ["launch": "\(id)"])
             self?.state.withLock { $0.lastWords = String(text.prefix(400)) }
         }
@@ -63,21 +63,13 @@ final class AgentProcess: Sendable {
             throw KernelError("pidfd_open")
         }
         state.withLock { $0.monitorPidfd = pidfd }
-        let source = DispatchSource.makeReadSource(fileDescriptor: pidfd, queue: queue)
-        source.setEventHandler { [self] in
+        try thread.add(pidfd) { [self] in
             var status: Int32 = 0
             let result = waitpid(pid, &status, WNOHANG)
             guard result == pid || (result < 0 && errno == ECHILD) else { return }
-            source.cancel()
+            thread.remove(pidfd)
             ended(status)
         }
-        source.setCancelHandler { [self] in
-            state.withLock { state in
-                close(state.monitorPidfd)
-                state.monitorPidfd = -1
-            }
-        }
-        source.resume()
     }
 
     /// The process whose death ends the whole tree. It must be alive, so that its number is still its own.
@@ -135,8 +127,8 @@ final class AgentProcess: Sendable {
             if state.stopping { reason = "stopped" } else if code != 0 || signal != 0, !state.lastWords.isEmpty { reason += ": \(state.lastWords)" }
             state.gone = reason
             if let group = state.group { _ = Glibc.kill(-group, SIGKILL) }
-            if state.childPidfd >= 0 { close(state.childPidfd) }
-            state.childPidfd = -1
+            for descriptor in [state.childPidfd, state.monitorPidfd] where descriptor >= 0 { close(descriptor) }
+            (state.childPidfd, state.monitorPidfd) = (-1, -1)
             defer { state.waiters = [:]; state.cleanUp = [] }
             return (Array(state.waiters.values), state.cleanUp)
         }

@@ -51,19 +51,22 @@ enum StatusLine {
         enum CodingKeys: String, CodingKey { case child = "child-pid" }
     }
 
-    /// nil when the tool ended without starting a child. Takes the descriptor over.
-    static func childPID(from descriptor: Int32, queue: DispatchQueue) async -> pid_t? {
+    /// nil when the tool ended without starting a child. Takes the descriptor over. A tool that does neither is ended by the
+    /// caller's cancellation or after ten seconds (`giveUp` kills it, which closes the pipe).
+    static func childPID(from descriptor: Int32, on thread: DescriptorThread, giveUp: @escaping @Sendable () -> Void) async throws -> pid_t? {
         let answer = Once<pid_t?>()
-        let reader = LineCapture(descriptor, queue: queue) { line in
+        try LineCapture.start(descriptor, on: thread) { line in
             if let status = try? JSONDecoder().decode(Status.self, from: Data(line.utf8)) { answer.resume(status.child) }
         } ended: {
             answer.resume(nil)
         }
-        // bwrap forks within milliseconds; on a machine that cannot do it in ten seconds the launch has failed.
-        queue.asyncAfter(deadline: .now() + 10) { answer.resume(nil) }
-        let pid = await answer.value()
-        withExtendedLifetime(reader) {}
-        return pid
+        // bwrap forks within milliseconds.
+        let watchdog = Task {
+            try await Task.sleep(for: .seconds(10))
+            giveUp()
+        }
+        defer { watchdog.cancel() }
+        return await withTaskCancellationHandler { await answer.value() } onCancel: { giveUp() }
     }
 
     /// A value that is given once, by whoever is first.

@@ -5,11 +5,11 @@ import Glibc
 /// Reads a pipe to its end without a thread of its own and hands out lines: at most 4 KiB each, and at most 200 in ten
 /// seconds, so that a process that prints a gigabyte costs neither memory nor log. Control characters are replaced.
 ///
-/// All state is touched on `queue` only, hence `@unchecked`: the source's handlers run there, and `init` ends before it starts.
+/// All state but the descriptor is touched on the events thread only, hence `@unchecked`: handlers run there, and so does `endNow`.
 final class LineCapture: @unchecked Sendable {
     private let descriptor: Int32
-    private let queue: DispatchQueue
-    private let source: any DispatchSourceRead
+    private let thread: DescriptorThread
+    private var open = true
     private let line: @Sendable (String) -> Void
     private let ended: @Sendable () -> Void
     private var rest: [UInt8] = []
@@ -19,46 +19,64 @@ final class LineCapture: @unchecked Sendable {
     private var dropped = 0
     private static let longest = 4096, most = 200
 
-    /// Takes the descriptor over and closes it at the end.
-    init(_ descriptor: Int32, queue: DispatchQueue, line: @escaping @Sendable (String) -> Void, ended: @escaping @Sendable () -> Void = {}) {
-        self.descriptor = descriptor; self.queue = queue; self.line = line; self.ended = ended
-        _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
-        source = DispatchSource.makeReadSource(fileDescriptor: descriptor, queue: queue)
-        source.setEventHandler { [self] in drain() }
-        source.setCancelHandler { [descriptor] in Glibc.close(descriptor) }
-        source.resume()
+    private init(_ descriptor: Int32, on thread: DescriptorThread, line: @escaping @Sendable (String) -> Void, ended: @escaping @Sendable () -> Void) {
+        self.descriptor = descriptor; self.thread = thread; self.line = line; self.ended = ended
     }
 
-    /// Reads what is there (64 KiB at most) and stops, even though somebody may still hold the other end. On `queue`.
+    /// Takes the descriptor over and closes it at the end.
+    @discardableResult
+    static func start(
+        _ descriptor: Int32, on thread: DescriptorThread, line: @escaping @Sendable (String) -> Void, ended: @escaping @Sendable () -> Void = {}
+    ) throws -> LineCapture {
+        _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
+        let capture = LineCapture(descriptor, on: thread, line: line, ended: ended)
+        do { try thread.add(descriptor) { capture.drain() } } catch {
+            Glibc.close(descriptor)
+            throw error
+        }
+        return capture
+    }
+
+    /// Reads what is there (64 KiB at most) and stops, even though somebody may still hold the other end. On the events thread.
     func endNow() {
-        for _ in 0..<4 where !source.isCancelled { drain() }
+        for _ in 0..<4 where open { drain() }
         finish()
     }
 
     private func drain() {
-        guard !source.isCancelled else { return }
+        guard open else { return }
         var buffer = [UInt8](repeating: 0, count: 16_384)
         let count = read(descriptor, &buffer, buffer.count)
         if count > 0 {
-            for byte in buffer[..<count] { take(byte) }
+            take(buffer[..<count])
         } else if count == 0 || (errno != EAGAIN && errno != EINTR) {
             finish()
         }
     }
 
     private func finish() {
-        guard !source.isCancelled else { return }
-        source.cancel()
+        guard open else { return }
+        open = false
+        thread.remove(descriptor)
+        Glibc.close(descriptor)
         if !rest.isEmpty { emit() }
         if dropped > 0 { line("(\(dropped) further lines were not logged)") }
         ended()
-        source.setEventHandler {}
     }
 
-    private func take(_ byte: UInt8) {
-        if byte == 0x0a { emit() }
-        else if rest.count < Self.longest { rest.append(byte) }
-        else { overlong = true }
+    private func take(_ bytes: ArraySlice<UInt8>) {
+        var bytes = bytes
+        while !bytes.isEmpty {
+            let length = bytes.withUnsafeBytes { buffer in memchr(buffer.baseAddress!, 0x0a, buffer.count).map { UnsafeRawPointer($0) - buffer.baseAddress! } }
+            let room = Self.longest - rest.count, piece = length ?? bytes.count
+            rest += bytes.prefix(min(room, piece))
+            if piece > room { overlong = true }
+            bytes = bytes.dropFirst(piece)
+            if length != nil {
+                emit()
+                bytes = bytes.dropFirst()
+            }
+        }
     }
 
     private func emit() {

@@ -28,7 +28,7 @@ public actor ProcessLauncher: TaskLauncher {
     private let identities: SubordinateIdentities?
     private let groups: ControlGroups?
     private let filter = SystemCallFilter().program
-    private let queue = DispatchQueue(label: "clawbot.sandbox")
+    private let events: DescriptorThread
     private var processes: [LaunchID: AgentProcess] = [:]
     /// Why launches ended, the newest last, for `describe` after the end.
     private var ended: [(LaunchID, String)] = []
@@ -39,6 +39,7 @@ public actor ProcessLauncher: TaskLauncher {
         self.settings = settings
         self.logger = logger
         runtime = try RuntimeDirectory(under: settings.runtimeDirectory)
+        events = try DescriptorThread()
         etcDirectory = "\(runtime.path)/etc"
         mkdir(etcDirectory, 0o755)
         for (name, text) in SandboxCommand.generatedEtc { try Data(text.utf8).write(to: URL(filePath: "\(etcDirectory)/\(name)")) }
@@ -117,6 +118,7 @@ public actor ProcessLauncher: TaskLauncher {
         for process in processes.values { process.kill() }
         for process in processes.values { await process.waitUntilGone() }
         thread.close()
+        events.close()
         runtime.remove()
     }
 
@@ -180,7 +182,7 @@ public actor ProcessLauncher: TaskLauncher {
 
     private func startSandboxed(_ request: LaunchRequest, payload: SandboxSettings.Payload) async throws -> AgentProcess {
         let directory = try runtime.makeLaunchDirectory()
-        let process = AgentProcess(id: request.id, endpoint: "\(directory)/agent/agent.sock", queue: queue, logger: logger)
+        let process = AgentProcess(id: request.id, endpoint: "\(directory)/agent/agent.sock", thread: events, logger: logger)
         var slot: SubordinateIdentities.Slot?
         do { slot = try identities?.take() } catch { try? FileManager.default.removeItem(atPath: directory); throw error }
         process.whenGone { [identities, slot] in
@@ -215,13 +217,13 @@ public actor ProcessLauncher: TaskLauncher {
                 ],
                 identity: slot.map { .init(uid: $0.uid, namespace: $0.namespace, home: identities!.home, staged: built.staged) })
             let monitor = try await thread.run { try plan.start() }
-            process.capture(output: pipes.release(output.read), errors: pipes.release(errors.read))
+            try process.capture(output: pipes.release(output.read), errors: pipes.release(errors.read))
             try process.watch(monitor)
             processes[request.id] = process
             process.whenGone { [weak self] in Task { await self?.forget(request.id) } }
             for descriptor in [output.write, errors.write, status.write, gate.read] { pipes.close(descriptor) }
 
-            guard let pid = await StatusLine.childPID(from: pipes.release(status.read), queue: queue) else {
+            guard let pid = try await StatusLine.childPID(from: pipes.release(status.read), on: events, giveUp: { process.kill() }) else {
                 process.kill()
                 await process.waitUntilGone()
                 throw ComputeError.launchFailed(process.lastWords.isEmpty ? process.gone ?? "the sandbox did not start" : process.lastWords)
@@ -271,7 +273,7 @@ public actor ProcessLauncher: TaskLauncher {
     /// `sandbox: none`: a plain process in a session of its own. It learns by `CLAWBOT_MOUNTS` where its directories are.
     private func startPlain(_ request: LaunchRequest) async throws -> AgentProcess {
         let directory = try runtime.makeLaunchDirectory()
-        let process = AgentProcess(id: request.id, endpoint: "\(directory)/agent/agent.sock", queue: queue, logger: logger)
+        let process = AgentProcess(id: request.id, endpoint: "\(directory)/agent/agent.sock", thread: events, logger: logger)
         process.whenGone { try? FileManager.default.removeItem(atPath: directory) }
         let pipes = Pipes()
         defer { pipes.closeAll() }
@@ -292,7 +294,7 @@ public actor ProcessLauncher: TaskLauncher {
                 arguments: tie + words, environment: environment.map { "\($0)=\($1)" }, descriptors: [(0, input), (1, output.write), (2, errors.write)],
                 newSession: true)
             let pid = try await thread.run { try plan.start() }
-            process.capture(output: pipes.release(output.read), errors: pipes.release(errors.read))
+            try process.capture(output: pipes.release(output.read), errors: pipes.release(errors.read))
             process.owns(group: pid)
             try process.watch(pid)
             processes[request.id] = process
