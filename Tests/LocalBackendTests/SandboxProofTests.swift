@@ -210,7 +210,8 @@ struct SandboxProofTests {
             #expect(hogs["scratch"] == "ENOSPC")
             #expect(hogs["memory"] == "MemoryError" || hogs["memory"] == "ENOMEM")
             #expect(hogs["raise"] != "OK")
-            if world.launcher.isolation >= .namespacesAndUID {
+            // The kernel does not count the processes of its own root, and there is no cgroup here.
+            if world.launcher.isolation >= .namespacesAndUID || geteuid() != 0 {
                 #expect(hogs["bomb"] == "EAGAIN")
                 #expect((hogs["children"]?.int ?? 999) < 64)
             }
@@ -219,9 +220,8 @@ struct SandboxProofTests {
         }
     }
 
-    @Test("SEC-63 two sessions have two host uids, neither the server's, and their files stay the server's")
+    @Test("SEC-63 two sessions have two host uids, neither the server's, and their files stay the server's", .enabled(if: geteuid() == 0))
     func SEC_63_uids() async throws {
-        try #require(geteuid() == 0)
         try await SandboxWorld.run { world in
             #expect(world.launcher.isolation == .namespacesAndUID, "\(world.launcher.remarks)")
             let script = "open('/workspace/group/made', 'w').write('x'); open('/workspace/group/own').read(); signal.pause()\n"
