@@ -32,6 +32,8 @@ let package = Package(
         .systemLibrary(
             name: "CMarkGFM", path: "Sources/CMarkGFM",
             providers: [.apt(["libcmark-gfm-dev", "libcmark-gfm-extensions-dev"]), .brew(["cmark-gfm"])]),
+        // Kernel calls that Swift cannot import: static inline functions in a header, nothing to link.
+        .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
         .target(
             name: "Platform",
             dependencies: [
@@ -94,6 +96,7 @@ let package = Package(
             name: "LocalBackend",
             dependencies: [
                 "Platform",
+                .target(name: "CLinux", condition: .when(platforms: [.linux])),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
