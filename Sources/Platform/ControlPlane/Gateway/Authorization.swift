@@ -1,5 +1,6 @@
 import Foundation
 import Platform
+import Synchronization
 
 /// A call whose grant was checked against the live run.
 public struct AuthorizedRun: Sendable {
@@ -14,12 +15,21 @@ public struct AuthorizedRun: Sendable {
     func bot() throws -> Bot { try Bot(record: botRecord) }
 }
 
-/// A place among the calls that a run may make; given back with ``end()``.
-public struct CallPermit: Sendable {
+/// A place among the calls that a run may make; given back by ``end()``, at the latest when nobody holds it any more.
+public final class CallPermit: Sendable {
     public let limit: Int
     public let remaining: Int
-    let rate: CallRate
-    public func end() { rate.leave() }
+    private let rate: CallRate
+    private let ended = Mutex(false)
+    init(limit: Int, remaining: Int, rate: CallRate) { self.limit = limit; self.remaining = remaining; self.rate = rate }
+    deinit { end() }
+    public func end() {
+        let first = ended.withLock { ended in
+            defer { ended = true }
+            return !ended
+        }
+        if first { rate.leave() }
+    }
 }
 
 extension AgentGateway {

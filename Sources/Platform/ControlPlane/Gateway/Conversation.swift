@@ -81,7 +81,7 @@ extension AgentGateway {
         guard !ids.isEmpty else { return [] }
         guard try run.bot().duringRun == .steer else { throw GatewayError.invalid("alsoAnswers", "alsoAnswers is only for bots that take messages during a run.") }
         let waiting = Dictionary(try await queued(run).map { ($0.messageId, $0.timestamp) }) { first, _ in first }
-        return try ids.compactMap { id in
+        return ids.compactMap { id in
             guard let timestamp = waiting[id] else {
                 // Edited away, stopped or deleted meanwhile: nothing to settle. A foreign id is the same to us.
                 return nil

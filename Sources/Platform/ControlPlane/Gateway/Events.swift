@@ -46,7 +46,7 @@ extension AgentGateway {
     /// nil for a beat.
     private static func event(_ line: [UInt8], _ run: AuthorizedRun) throws(GatewayError) -> LiveEvent? {
         var object = try StrictJSONObject(Data(line))
-        let kind = object.choice("type", EventKind.self, required: true)
+        let kind = object.choice("type", EventKind.allCases, required: true)
         let group = run.grant.groupJid, invocation = run.run.invocationId
         switch kind {
         case .beat, nil:

@@ -185,7 +185,7 @@ private final class OpenModelCall: Sendable {
             try await pull(upstream) { chunk in
                 usage.take(chunk)
                 ticket.usage = usage.booked(estimatedInput: request.estimatedInputTokens)
-                var used = ticket.usage.counted
+                let used = ticket.usage.counted
                 if usage.hasInput, !knowsInput {
                     // The true input is known now: reserve for that and the longest answer.
                     knowsInput = true
@@ -195,7 +195,6 @@ private final class OpenModelCall: Sendable {
                     allowed = try await run.live.meter.resize(ticket, to: used + 4096, minimum: used)
                 }
                 try await write(chunk)
-                used = 0
             }
             if !usage.finished, usage.errorType == nil { throw ModelFailure.unreachable }
         } catch {

@@ -1,4 +1,5 @@
 import Foundation
+import NIOCore
 import Platform
 
 /// `/agent/v1/objects`: files, only under the grant's own prefixes; whatever lies elsewhere is not found.
@@ -34,17 +35,39 @@ extension AgentGateway {
         }
     }
 
-    /// Stores an object whole. `body` ends with an error past ``maxObjectBytes``: then nothing was written.
+    /// Stores an object whole, reading the body at the store's pace. Past ``maxObjectBytes`` nothing is written.
     /// - Returns: the new object, and whether there was none before.
-    public func putObject(_ run: AuthorizedRun, _ key: String, body: ByteStream, contentType: String?, if condition: ObjectCondition?) async throws -> (info: ObjectInfo, created: Bool) {
+    public func putObject<Body: AsyncSequence & Sendable>(
+        _ run: AuthorizedRun, _ key: String, body: Body, contentType: String?, if condition: ObjectCondition?
+    ) async throws -> (info: ObjectInfo, created: Bool) where Body.Element == ByteBuffer {
         let key = try await allowed(run, .write, key)
-        do {
-            let existed = try await objects.head(key) != nil
-            return (try await objects.put(key, body, contentType: contentType, if: condition), !existed)
-        } catch ObjectStoreError.conditionFailed {
-            throw GatewayError.preconditionFailed
-        } catch ObjectStoreError.tooLarge(let limit) {
-            throw GatewayError.tooLarge(limit: limit)
+        let chunks = Handoff<Data>()
+        let registration = run.live.end.onFire { chunks.end(GatewayError.unauthenticated) }
+        defer { run.live.end.forget(registration) }
+        return try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                do {
+                    var total = 0
+                    for try await chunk in body {
+                        total += chunk.readableBytes
+                        guard total <= Self.maxObjectBytes else { throw GatewayError.tooLarge(limit: Self.maxObjectBytes) }
+                        try await chunks.send(Data(chunk.readableBytesView))
+                    }
+                    chunks.end()
+                } catch {
+                    chunks.end(error)
+                }
+            }
+            defer { group.cancelAll() }
+            do {
+                let existed = try await objects.head(key) != nil
+                let info = try await objects.put(key, ByteStream { try await chunks.next() }, contentType: contentType, if: condition)
+                return (info, !existed)
+            } catch ObjectStoreError.conditionFailed {
+                throw GatewayError.preconditionFailed
+            } catch ObjectStoreError.tooLarge(let limit) {
+                throw GatewayError.tooLarge(limit: limit)
+            }
         }
     }
 

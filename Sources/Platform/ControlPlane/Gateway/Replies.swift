@@ -82,9 +82,9 @@ extension AgentGateway {
         var object = try StrictJSONObject(body)
         let sequence = object.int("sequence", required: true, in: 0...1_000_000)
         let messageId = object.ulid("messageId")
-        let kind = object.choice("kind", ReplyKind.self, required: true)
+        let kind = object.choice("kind", ReplyKind.allCases, required: true)
         let text = object.text("text", limit: 0...maxReplyBytes, bytes: true)
-        let errorCode = object.choice("errorCode", FailureCode.self)
+        let errorCode = object.choice("errorCode", FailureCode.allCases)
         let newSessionId = object.text("newSessionId", limit: 1...128)
         let numTurns = object.int("numTurns", in: 0...1_000_000)
         var alsoAnswers: [MessageID] = []

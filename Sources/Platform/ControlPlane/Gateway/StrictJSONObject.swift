@@ -37,10 +37,10 @@ struct StrictJSONObject {
         guard let number = value.int, range.contains(number) else { problem(name, "must be an integer from \(range.lowerBound) to \(range.upperBound)."); return nil }
         return number
     }
-    mutating func choice<Choice: RawRepresentable & CaseIterable>(_ name: String, _ type: Choice.Type, required: Bool = false) -> Choice? where Choice.RawValue == String {
+    mutating func choice<Choice: RawRepresentable>(_ name: String, _ choices: [Choice], required: Bool = false) -> Choice? where Choice.RawValue == String {
         guard let text = text(name, required: required) else { return nil }
-        guard let choice = Choice(rawValue: text) else {
-            problem(name, "must be one of \(Choice.allCases.map(\.rawValue).joined(separator: ", ")).")
+        guard let choice = choices.first(where: { $0.rawValue == text }) else {
+            problem(name, "must be one of \(choices.map(\.rawValue).joined(separator: ", ")).")
             return nil
         }
         return choice

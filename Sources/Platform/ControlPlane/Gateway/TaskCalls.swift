@@ -3,6 +3,8 @@ import Platform
 
 /// `/agent/v1/tasks`: the scheduling tools. An agent sees and changes the tasks of its own conversation only (SEC-75).
 extension AgentGateway {
+    private static let scheduleTypes: [ScheduledTask.ScheduleType] = [.cron, .interval, .once]
+    private static let contextModes: [ScheduledTask.ContextMode] = [.group, .isolated]
     private func scope(_ run: AuthorizedRun) -> TaskService.Scope { .group(run.grant.userId, run.key) }
 
     public func listTasks(_ run: AuthorizedRun, status: ScheduledTask.Status?, limit: Int, cursor: String?) async throws -> (items: [ScheduledTask], cursor: String?) {
@@ -18,8 +20,8 @@ extension AgentGateway {
     public func createTask(_ run: AuthorizedRun, body: Data) async throws -> ScheduledTask {
         try await requireTool("schedule_task", run)
         var object = try StrictJSONObject(body)
-        let prompt = object.text("prompt", required: true), type = object.choice("scheduleType", ScheduledTask.ScheduleType.self, required: true)
-        let value = object.text("scheduleValue", required: true), timezone = object.text("timezone"), mode = object.choice("contextMode", ScheduledTask.ContextMode.self)
+        let prompt = object.text("prompt", required: true), type = object.choice("scheduleType", Self.scheduleTypes, required: true)
+        let value = object.text("scheduleValue", required: true), timezone = object.text("timezone"), mode = object.choice("contextMode", Self.contextModes)
         try await finish(object, run, "schedule_task")
         guard let prompt, let type, let value else { throw GatewayError.malformedJSON }
         return try await tasks.create(
@@ -30,11 +32,11 @@ extension AgentGateway {
         var object = try StrictJSONObject(body)
         var change = TaskChange()
         change.prompt = object.text("prompt")
-        change.scheduleType = object.choice("scheduleType", ScheduledTask.ScheduleType.self)
+        change.scheduleType = object.choice("scheduleType", Self.scheduleTypes)
         change.scheduleValue = object.text("scheduleValue")
         change.timezone = object.text("timezone")
-        change.contextMode = object.choice("contextMode", ScheduledTask.ContextMode.self)
-        change.status = object.choice("status", ScheduledTask.Status.self)
+        change.contextMode = object.choice("contextMode", Self.contextModes)
+        change.status = object.choice("status", [ScheduledTask.Status.active, .paused])
         let tool: String
         switch change.status {
         case .paused where change.isStatusOnly: tool = "pause_task"

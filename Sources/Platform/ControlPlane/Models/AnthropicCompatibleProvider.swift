@@ -62,12 +62,12 @@ public struct AnthropicCompatibleProvider: ModelProvider {
         let headers = passed(response.headers)
         let body = response.body
         return ModelResponse(status: status, headers: headers) { write in
-            do {
-                for try await chunk in body { try await write(chunk) }
-            } catch let error as HTTPClientError {
-                throw Self.failure(error)
-            } catch let error as any ChannelError {
-                throw Self.failure(error)
+            var chunks = body.makeAsyncIterator()
+            while true {
+                let chunk: ByteBuffer?
+                do { chunk = try await chunks.next() } catch { throw Self.failure(error) }
+                guard let chunk else { return }
+                try await write(chunk)
             }
         }
     }

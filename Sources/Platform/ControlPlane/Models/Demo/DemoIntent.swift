@@ -123,7 +123,9 @@ enum DemoIntent: Equatable {
     private static func repetition(_ words: inout Words) -> When? {
         if words.skip("day", "at") {
             let parts = words.pop().split(separator: ":").compactMap { Int($0.filter(\.isNumber)) }
-            guard let hour = parts.first, (0..<24).contains(hour), let minute = parts.count > 1 ? parts[1] : 0, (0..<60).contains(minute) else { return nil }
+            guard let hour = parts.first, (0..<24).contains(hour) else { return nil }
+            let minute = parts.count > 1 ? parts[1] : 0
+            guard (0..<60).contains(minute) else { return nil }
             return .daily(hour: hour, minute: minute)
         }
         return duration(&words).map { .every(seconds: $0) }
