@@ -105,6 +105,8 @@ let package = Package(
             dependencies: [
                 "Platform", "Channels", "AgentRuntime", "ControlPlane", "Identity", "WebAPI", "LocalBackend",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             path: "Sources/App", swiftSettings: strict),

@@ -28,7 +28,43 @@ public protocol ChannelAdapter: Sendable {
     func sendFile(_ file: OutboundFile, to target: ReplyTarget, key: String) async throws(SendFailure) -> String
     /// Typing, acknowledgement reaction; never throws, never delays a reply.
     func setActivity(_ activity: Activity, target: ReplyTarget) async
+    /// Throws ``AttachmentFailure``; never reads more than `limit` bytes.
     func fetch(_ attachment: Attachment, for channel: ConnectedChannel, limit: Int) async throws -> FetchedFile
+    /// What to send in place of a chunk that was `.tooLong`: the same text in pieces of at most 60 %.
+    func resplit(_ chunk: Chunk) -> [Chunk]
+}
+
+extension ChannelAdapter {
+    public func resplit(_ chunk: Chunk) -> [Chunk] {
+        guard chunk.file == nil else { return [chunk] }
+        return PlainText.pieces(chunk.plain, limit: max(1, chunk.plain.utf16.count * 6 / 10)).map { Chunk(text: $0, plain: $0) }
+    }
+}
+
+/// Why a channel's socket or poll loop ended for good; the channel becomes `error` until its owner acts.
+public struct ChannelRunError: Error, Sendable, Equatable {
+    /// A sentence for the owner.
+    public var sentence: String
+    public init(_ sentence: String) { self.sentence = sentence }
+}
+
+/// Why an attachment was not fetched.
+public enum AttachmentFailure: Error, Sendable, Equatable {
+    case tooLarge(limit: Int)
+    /// The vendor no longer has it, or will not give it.
+    case gone(String)
+    /// Where it lies is not where this vendor keeps files.
+    case refused(String)
+    /// May be tried again.
+    case unreachable(String)
+
+    /// For the user and the agent.
+    public var sentence: String {
+        switch self {
+        case .tooLarge(let limit): "The file is larger than \(limit >> 20) MB."
+        case .gone(let sentence), .refused(let sentence), .unreachable(let sentence): sentence
+        }
+    }
 }
 
 /// A channel record together with its opened credentials.
@@ -155,6 +191,8 @@ public struct InboundMessage: Sendable {
     public var isFromBot: Bool
     public var mentionsBot: Bool
     public var repliesToBot: Bool
+    /// A command for another bot: never runs, whatever else holds.
+    public var isForAnotherBot: Bool
     public var attachments: [Attachment]
     public var quoted: Quote?
     public var albumId: String?
@@ -163,7 +201,7 @@ public struct InboundMessage: Sendable {
     public init(messageId: MessageID, groupJid: GroupJID, chatName: String, senderId: String, senderName: String, text: String, isGroup: Bool, timestamp: Date) {
         self.messageId = messageId; self.groupJid = groupJid; self.chatName = chatName; self.senderId = senderId; self.senderName = senderName
         self.text = text; self.isGroup = isGroup; self.timestamp = timestamp
-        isFromSelf = false; isFromBot = false; mentionsBot = false; repliesToBot = false
+        isFromSelf = false; isFromBot = false; mentionsBot = false; repliesToBot = false; isForAnotherBot = false
         attachments = []
     }
 }
@@ -187,6 +225,9 @@ public struct Chunk: Sendable, Hashable {
         public init(name: String, content: Data) { self.name = name; self.content = content }
     }
     public init(text: String, plain: String, file: InlineFile? = nil) { self.text = text; self.plain = plain; self.file = file }
+
+    /// The chunk for a second try after `.badFormat`. A chunk whose `text` is its `plain` is sent without any markup mode.
+    public var unformatted: Chunk { Chunk(text: plain, plain: plain, file: file) }
 }
 
 public struct ReplyTarget: Sendable {

@@ -33,6 +33,8 @@ public struct Message: Entity {
     public var failure: FailureCode?
     public var replyContext: Value?
     public var albumId: String?
+    /// A slash command that counts: in a private chat, or addressed to the bot in a group.
+    public var isCommand: Bool?
     public var trace: [TraceStep]?
 
     public init(
@@ -65,7 +67,19 @@ public struct Quote: Codable, Sendable, Hashable {
 
 /// A file of a message: fetched (`objectKey`), or still at the vendor's (`providerRef`).
 public struct Attachment: Codable, Sendable, Hashable {
-    public enum Kind: String, Codable, Sendable { case image, audio, document, video }
+    public enum Kind: String, Codable, Sendable {
+        case image, audio, document, video
+
+        /// The kind that a media type belongs to.
+        public init(mimeType: String) {
+            switch mimeType.prefix(while: { $0 != "/" }) {
+            case "image": self = .image
+            case "audio": self = .audio
+            case "video": self = .video
+            default: self = .document
+            }
+        }
+    }
     public var index: Int
     public var type: Kind
     public var fileName: String

@@ -11,8 +11,11 @@ public protocol MessageQueue: Sendable {
     func send(_ body: String, group: String, deduplicationID: String) async throws
     /// Waits up to `wait` for deliveries; wakes on a send without polling. Returns early when cancelled.
     func receive(max: Int, wait: Duration, visibility: Duration) async throws -> [QueueDelivery]
+    /// Ends the message. Repeating it is harmless.
+    /// - Throws: ``MessageQueueError/staleReceipt`` when the message was received again since.
     func acknowledge(_ receipt: QueueReceipt) async throws
     /// Makes the delivery invisible for `duration` from now on.
+    /// - Throws: ``MessageQueueError/staleReceipt``, also when the message is gone.
     func extend(_ receipt: QueueReceipt, by duration: Duration) async throws
     /// Gives the delivery back, to be received again after `delay`.
     func release(_ receipt: QueueReceipt, after delay: Duration) async throws
@@ -57,4 +60,6 @@ public enum QueueLimits {
     public static let maxReceives = 20
     public static let maxBodyBytes = 256 * 1024
     public static let deduplicationWindow = Duration.seconds(300)
+    /// How long one receive may keep a message, extensions included (the limit of SQS).
+    public static let maxInFlight = Duration.seconds(12 * 3600)
 }

@@ -1,0 +1,129 @@
+import Foundation
+import Logging
+import Platform
+import Synchronization
+
+/// The one write that ends a message or task: answered, failed or stopped (ARCHITECTURE.md §5).
+///
+/// A single transaction: the messages' state, the session's run and resumable id, the slot, the usage, the task, the bot's message
+/// and the events that web chat shows. It is guarded by the run itself, so the second of two settlements finds nothing to do.
+public struct Settlement: Sendable {
+    public enum Outcome: Sendable, Equatable {
+        case answered
+        case failed(FailureCode)
+        case stopped
+
+        var state: Message.State {
+            switch self {
+            case .answered: .answered
+            case .failed: .failed
+            case .stopped: .stopped
+            }
+        }
+        var chatState: String {
+            switch self {
+            case .answered: "done"
+            case .failed: "failed"
+            case .stopped: "stopped"
+            }
+        }
+        var failure: FailureCode? { if case .failed(let code) = self { code } else { nil } }
+        var taskOutcome: ScheduledTask.Outcome { self == .answered ? .success : .error }
+    }
+
+    let records: any RecordStore
+    let ledger: QuotaLedger
+    let events: EventLog
+    let tasks: any FireBook
+    let board: SettlementBoard
+    let time: any TimeSource
+    let logger: Logger
+
+    /// Ends a run. `reply` is the bot's message to store with it, where there is one.
+    /// - Returns: false when that run was settled or superseded before.
+    @discardableResult
+    public func settle(_ session: SessionKey, invocation: InvocationID, _ outcome: Outcome, reply: Message? = nil) async throws -> Bool {
+        for attempt in 0..<50 {
+            guard let state = try await records.get(Session.self, Session.key(session)), let run = state.run, run.invocationId == invocation else {
+                await board.settled(session)
+                return false
+            }
+            let now = time.now()
+            var writes: [RecordWrite] = [sessionWrite(state, run, outcome, at: now)]
+            writes += try await messageWrites(run, session, outcome, at: now)
+            if let slot = try await ledger.settling(state.userId, slot: run.slot, usage: run.usage) { writes.append(slot) }
+            writes += UsageRows.booking(run.usage, user: state.userId, bot: session.botId, model: run.model, at: now)
+            if let taskId = run.taskId, let scheduledFor = run.scheduledFor {
+                writes += try await tasks.completing(session.botId, taskId, scheduledFor: scheduledFor, outcome.taskOutcome, result: run.final?.text, invocation: invocation)
+            }
+            if let code = outcome.failure { writes.append(failureWrite(session, run, code, at: now)) }
+            if let reply { writes.append(try reply.putting()) }
+            do {
+                try await events.append(try chatEntries(session, run, outcome, reply, at: now), to: session.botId, with: writes)
+                await board.settled(session)
+                return true
+            } catch RecordStoreError.conditionFailed(let index, _) {
+                // Somebody changed one of the records between our read and our write: look again.
+                if attempt > 5 { logger.debug("settlement repeated", metadata: ["invocation": "\(invocation)", "index": "\(index)"]) }
+            }
+        }
+        throw RecordStoreError.unavailable("a settlement lost every race for its records")
+    }
+
+    private func sessionWrite(_ state: Session, _ run: Run, _ outcome: Outcome, at now: Date) -> RecordWrite {
+        var changes: [Change] = [.remove("run"), .remove("delivery"), .set("lastModel", .string(run.model))]
+        if run.isolated != true, let id = run.final?.newSessionId { changes.append(.set("agentSessionId", .string(id))) }
+        return .update(state.key, changes, if: .equals("run.invocationId", .value(.string(run.invocationId.rawValue))))
+    }
+
+    private func messageWrites(_ run: Run, _ session: SessionKey, _ outcome: Outcome, at now: Date) async throws -> [RecordWrite] {
+        var references = run.alsoAnswers
+        if let id = run.messageId, let timestamp = run.messageTimestamp { references.insert(MessageRef(messageId: id, timestamp: timestamp), at: 0) }
+        return try await Self.stateWrites(references, in: session, outcome, invocation: run.invocationId, records: records, at: now)
+    }
+
+    /// The writes that end messages; those whose record is gone (90 days) are left out.
+    static func stateWrites(
+        _ references: [MessageRef], in session: SessionKey, _ outcome: Outcome, invocation: InvocationID?, records: any RecordStore, at now: Date
+    ) async throws -> [RecordWrite] {
+        let keys = Array(Set(references)).prefix(12).map { Message.key(session, $0.timestamp, $0.messageId) }
+        let present = try await records.batchGet(keys)
+        return try keys.compactMap { key in
+            guard let record = present[key] else { return nil }
+            var changes: [Change] = [.set("state", .string(outcome.state.rawValue))]
+            if let invocation { changes.append(.set("invocationId", .string(invocation.rawValue))) }
+            if let code = outcome.failure { changes.append(.set("failure", .string(code.rawValue))) }
+            changes.append(.append("trace", [.object(try DocumentCoder.encode(TraceStep(.delivery, at: now)))]))
+            guard let message = try? Message(record: record), !message.state.isSettled else { return nil }
+            return .update(key, changes)
+        }
+    }
+
+    private func failureWrite(_ session: SessionKey, _ run: Run, _ code: FailureCode, at now: Date) -> RecordWrite {
+        let id = ULID.make(at: now)
+        var document: Document = [
+            "id": .string(id), "timestamp": .string(Timestamp.text(now)), "groupJid": .string(session.groupJid.rawValue),
+            "invocationId": .string(run.invocationId.rawValue), "code": .string(code.rawValue),
+        ]
+        if let message = run.messageId { document["messageId"] = .string(message.rawValue) }
+        if let task = run.taskId { document["taskId"] = .string(task.rawValue) }
+        return .put(RecordKey(Tables.failures, session.botId.rawValue, "\(Timestamp.text(now))#\(id)"), document, expiresAt: now + 30 * 86_400)
+    }
+
+    private func chatEntries(_ session: SessionKey, _ run: Run, _ outcome: Outcome, _ reply: Message?, at now: Date) throws -> [EventLog.Entry] {
+        guard ChatEvents.watches(session.groupJid) else { return [] }
+        var entries: [EventLog.Entry] = []
+        if let code = outcome.failure { entries.append(ChatEvents.error(session.groupJid, code, run.invocationId)) }
+        if let reply { entries.append(try ChatEvents.message(reply)) }
+        entries.append(ChatEvents.status(session.groupJid, outcome.chatState, run.invocationId, at: now))
+        return entries
+    }
+}
+
+/// What a settlement writes about the task whose fire it ends; implemented by the task service.
+public protocol FireBook: Sendable {
+    /// Last run, its result and the next fire; a `once` task becomes completed.
+    func completing(
+        _ bot: BotID, _ task: TaskID, scheduledFor: Date, _ outcome: ScheduledTask.Outcome, result: String?, invocation: InvocationID
+    ) async throws -> [RecordWrite]
+}
