@@ -93,6 +93,8 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             path: "Sources/Platform/Web",
+            // The console's files travel inside the binary.
+            resources: [.embedInCode("Console/Assets")],
             swiftSettings: strict),
         .target(
             name: "LocalBackend",

@@ -1,0 +1,198 @@
+import Foundation
+import Platform
+
+/// Model endpoints of the platform: written by administrators, read by everyone without keys.
+public struct ProviderService: Sendable {
+    public struct TestResult: Sendable {
+        public var ok: Bool
+        public var latency: Duration
+        public var detail: String?
+        public init(ok: Bool, latency: Duration, detail: String? = nil) { self.ok = ok; self.latency = latency; self.detail = detail }
+    }
+    /// Makes one small model call; the assembly gives it, because model wires live in the gateway.
+    public typealias Probe = @Sendable (Provider, Secret?, _ model: String) async -> TestResult
+
+    private let records: any RecordStore
+    private let secrets: any SecretStore
+    private let stage: String
+    private let allowsPlainHTTP: Bool
+    private let probe: Probe
+    private let notices: ManagementNotices
+    private let time: any TimeSource
+
+    /// - Parameter allowsPlainHTTP: http to loopback and private hosts, in stage `local` only.
+    public init(
+        records: any RecordStore, secrets: any SecretStore, stage: String, allowsPlainHTTP: Bool, probe: @escaping Probe,
+        notices: ManagementNotices = ManagementNotices(), time: any TimeSource = SystemTime()
+    ) {
+        self.records = records; self.secrets = secrets; self.stage = stage; self.allowsPlainHTTP = allowsPlainHTTP
+        self.probe = probe; self.notices = notices; self.time = time
+    }
+
+    /// By name; there are few.
+    public func list() async throws -> [Provider] {
+        try await records.all(Provider.self, RecordQuery(Tables.providers, partition: "platform", limit: 200))
+            .sorted { ($0.providerName, $0.providerId) < ($1.providerName, $1.providerId) }
+    }
+
+    public func get(_ id: ProviderID) async throws -> Provider {
+        guard let provider = try await records.get(Provider.self, Provider.key(id)) else { throw ManagementError.notFound }
+        return provider
+    }
+
+    /// From validated fields of ProviderBody, the key apart.
+    public func create(_ fields: Document, apiKey: Secret?) async throws -> Provider {
+        let now = time.now()
+        guard let name = fields["providerName"]?.string, let kind = fields["providerType"]?.string.flatMap(Provider.Kind.init)
+        else { throw ManagementError.invalid("providerType", "A provider needs a name and a type.") }
+        let blank = Provider(providerId: ProviderID(ULID.make(at: now)), name: name, type: kind, modelIds: [], at: now)
+        var provider = try merged(fields, into: blank, at: now)
+        try check(provider, apiKey: apiKey)
+        provider.hasApiKey = apiKey != nil
+        if let apiKey { try await secrets.put(secretName(provider.providerId), apiKey) }
+        do {
+            try await store(provider, replacing: nil)
+        } catch {
+            if apiKey != nil { try await secrets.delete(secretName(provider.providerId)) }
+            throw error
+        }
+        await notices.providerChanged(provider.providerId)
+        return provider
+    }
+
+    /// - Parameter apiKey: nil = unchanged, `.some(nil)` = remove.
+    public func update(_ old: Provider, _ fields: Document, apiKey: Secret??) async throws -> Provider {
+        var provider = try merged(fields, into: old, at: time.now())
+        if provider.baseUrl != old.baseUrl, old.hasApiKey, apiKey == nil {
+            // A stored key must not travel to an address that its giver did not name (SEC-50).
+            throw ManagementError.invalid("apiKey", "Send the key again when the base URL changes.")
+        }
+        switch apiKey {
+        case .none: break
+        case .some(.none): provider.hasApiKey = false
+        case .some(.some): provider.hasApiKey = true
+        }
+        try check(provider, apiKey: apiKey ?? nil)
+        let removed = Set(old.modelIds).subtracting(provider.modelIds)
+        if !removed.isEmpty, try await bots(of: old.providerId).contains(where: { $0.modelId.map(removed.contains) ?? false }) {
+            throw ManagementError.inUse("A bot uses a model that would be removed.")
+        }
+        let kept = try await secrets.get(secretName(old.providerId))
+        if case .some(.some(let key)) = apiKey { try await secrets.put(secretName(old.providerId), key) }
+        do {
+            try await store(provider, replacing: old)
+        } catch {
+            if case .some(.some) = apiKey {
+                if let kept { try await secrets.put(secretName(old.providerId), kept) } else { try await secrets.delete(secretName(old.providerId)) }
+            }
+            throw error
+        }
+        if case .some(.none) = apiKey { try await secrets.delete(secretName(old.providerId)) }
+        await notices.providerChanged(provider.providerId)
+        return provider
+    }
+
+    public func delete(_ provider: Provider) async throws {
+        guard try await bots(of: provider.providerId).isEmpty else { throw ManagementError.inUse("A bot uses this provider.") }
+        guard !provider.isDefault else { throw ManagementError.inUse("This is the default provider. Make another one the default first.") }
+        try await records.transact([.delete(provider.key), .delete(UniqueName.provider(provider.providerName))])
+        try await secrets.delete(secretName(provider.providerId))
+        await notices.providerChanged(provider.providerId)
+    }
+
+    public func test(_ provider: Provider, model: String?) async throws -> TestResult {
+        if let model, !provider.modelIds.contains(model) { throw ManagementError.invalid("modelId", "The provider does not offer that model.") }
+        guard let model = model ?? provider.modelIds.first else { throw ManagementError.invalidState("The provider has no models.") }
+        let key = provider.hasApiKey ? try await secrets.get(secretName(provider.providerId)) : nil
+        return await probe(provider, key, model)
+    }
+
+    // MARK: Rules
+
+    private func secretName(_ id: ProviderID) -> SecretName { SecretName("\(stage)/providers/\(id.rawValue)") }
+
+    private func bots(of id: ProviderID) async throws -> [Bot] {
+        try await records.all(
+            Bot.self, RecordQuery(Tables.bots, index: Tables.providerIndex, partition: id.rawValue, filter: .notEquals("status", "deleted"), limit: 200))
+    }
+
+    private func merged(_ fields: Document, into provider: Provider, at now: Date) throws -> Provider {
+        var document = try provider.document()
+        for (name, value) in fields where name != "apiKey" {
+            document[name] = value == .null ? (name == "headers" ? .object([:]) : name == "isDefault" ? false : nil) : value
+        }
+        document["updatedAt"] = .string(Timestamp.text(now))
+        return try DocumentCoder.decode(Provider.self, from: document)
+    }
+
+    private func check(_ provider: Provider, apiKey: Secret?) throws {
+        let compatible = provider.providerType == .anthropicCompatible || provider.providerType == .openAICompatible
+        var errors: [FieldError] = []
+        if compatible {
+            if let url = provider.baseUrl { if let reason = refusal(of: url) { errors.append(FieldError("baseUrl", reason)) } }
+            else { errors.append(FieldError("baseUrl", "This type needs a base URL.")) }
+        } else {
+            if provider.baseUrl != nil { errors.append(FieldError("baseUrl", "Only for the compatible types.")) }
+            if provider.authType != nil { errors.append(FieldError("authType", "Only for the compatible types.")) }
+            if !provider.headers.isEmpty { errors.append(FieldError("headers", "Only for the compatible types.")) }
+            if apiKey != nil { errors.append(FieldError("apiKey", "Only for the compatible types.")) }
+        }
+        if provider.region != nil, provider.providerType != .bedrock { errors.append(FieldError("region", "Only for bedrock.")) }
+        if let fallback = provider.fallbackModelId, !provider.modelIds.contains(fallback) {
+            errors.append(FieldError("fallbackModelId", "Must be one of modelIds."))
+        }
+        if !errors.isEmpty { throw ManagementError.invalid(errors) }
+    }
+
+    /// Why a base URL is not acceptable. Names are resolved and checked again at each connection.
+    private func refusal(of text: String) -> String? {
+        guard text.count <= 500, let url = URL(string: text), let scheme = url.scheme?.lowercased(), let host = url.host?.lowercased(), !host.isEmpty,
+            url.user == nil, url.password == nil, url.fragment == nil, url.query == nil
+        else { return "Not an absolute URL without user, query and fragment." }
+        if host.hasPrefix("169.254.") || host.hasPrefix("fe80:") || host.hasPrefix("[fe80:") || host == "metadata.google.internal" || host == "fd00:ec2::254" {
+            return "Link-local and metadata addresses are refused."
+        }
+        if scheme == "https" { return nil }
+        guard scheme == "http", allowsPlainHTTP, Self.isPrivate(host) else { return "Must be https." }
+        return nil
+    }
+
+    private static func isPrivate(_ host: String) -> Bool {
+        if host == "localhost" || host.hasSuffix(".localhost") || host == "::1" || host.hasPrefix("fd") && host.contains(":") { return true }
+        let parts = host.split(separator: ".").compactMap { UInt8($0) }
+        guard parts.count == 4 else { return !host.contains(".") || host.hasSuffix(".local") || host.hasSuffix(".internal") }
+        return parts[0] == 127 || parts[0] == 10 || (parts[0] == 172 && (16...31).contains(parts[1])) || (parts[0] == 192 && parts[1] == 168)
+    }
+
+    /// One transaction: the record, its name, and, for a new default, the old one's flag. The pointer in `settings` orders
+    /// concurrent changes of the default, so that exactly one is left.
+    private func store(_ provider: Provider, replacing old: Provider?) async throws {
+        let pointerKey = RecordKey(Tables.settings, "platform", "defaultProvider")
+        for _ in 0..<8 {
+            var writes: [RecordWrite] = [try provider.putting(if: old == nil ? .recordAbsent : .recordExists)]
+            if old?.providerName.lowercased() != provider.providerName.lowercased() {
+                if let old { writes.append(.delete(UniqueName.provider(old.providerName))) }
+                writes.append(.put(UniqueName.provider(provider.providerName), ["providerId": .string(provider.providerId.rawValue)], if: .recordAbsent))
+            }
+            let nameIndex = writes.count - 1
+            var pointerIndex: Int?
+            if provider.isDefault {
+                let pointer = try await records.get(pointerKey)
+                for other in try await list() where other.isDefault && other.providerId != provider.providerId {
+                    writes.append(.update(other.key, [.set("isDefault", false)], if: .recordExists))
+                }
+                pointerIndex = writes.count
+                let unchanged: Condition = pointer.map { .equals("revision", .value($0.document["revision"] ?? 0)) } ?? .recordAbsent
+                writes.append(.update(pointerKey, [.set("providerId", .string(provider.providerId.rawValue)), .add("revision", 1)], orCreate: true, if: unchanged))
+            }
+            do {
+                return try await records.transact(writes)
+            } catch RecordStoreError.conditionFailed(let index, _) {
+                if index == 0 { throw ManagementError.notFound }
+                if let pointerIndex, index >= pointerIndex || index > nameIndex { continue }
+                throw ManagementError.alreadyExists("A provider of that name exists already.")
+            }
+        }
+        throw ManagementError.invalidState("Providers are being changed by someone else. Please try again.")
+    }
+}

@@ -1,0 +1,154 @@
+import Channels
+import ControlPlane
+import Foundation
+import Logging
+import Platform
+
+/// What the API is built from: the management services, and the doors into dispatch, identity and scheduling.
+public struct APIServices: Sendable {
+    public var records: any RecordStore
+    public var bots: BotService
+    public var channels: ChannelService
+    public var groups: GroupService
+    public var memory: MemoryService
+    public var files: FileService
+    public var providers: ProviderService
+    public var tasks: any TaskAdministration
+    public var chat: any ChatDoor
+    public var webhooks: any WebhookDoor
+    public var events: any ChatEventSource
+    /// Absent: readers of streams look for new events every second.
+    public var live: (any LiveEvents)?
+    /// Absent where the issuer is somebody else's.
+    public var signIn: (any SignInService)?
+    public var users: any UserAdministration
+    public var verifier: any TokenVerifier
+    public var deadLetters: any DeadLetterAdministration
+    public var notices: ManagementNotices
+    public var keys: PlatformKeys
+    public var time: any TimeSource
+
+    public init(
+        records: any RecordStore, bots: BotService, channels: ChannelService, groups: GroupService, memory: MemoryService, files: FileService,
+        providers: ProviderService, tasks: any TaskAdministration, chat: any ChatDoor, webhooks: any WebhookDoor, events: any ChatEventSource,
+        live: (any LiveEvents)?, signIn: (any SignInService)?, users: any UserAdministration, verifier: any TokenVerifier,
+        deadLetters: any DeadLetterAdministration, notices: ManagementNotices = ManagementNotices(), keys: PlatformKeys, time: any TimeSource = SystemTime()
+    ) {
+        self.records = records; self.bots = bots; self.channels = channels; self.groups = groups; self.memory = memory; self.files = files
+        self.providers = providers; self.tasks = tasks; self.chat = chat; self.webhooks = webhooks; self.events = events; self.live = live
+        self.signIn = signIn; self.users = users; self.verifier = verifier; self.deadLetters = deadLetters; self.notices = notices
+        self.keys = keys; self.time = time
+    }
+}
+
+/// What `/api/config` tells clients about this deployment.
+public struct DeploymentFacts: Sendable {
+    public var version: String
+    public var issuer: URL
+    public var region: String
+    public var sandboxed: Bool
+    public var hasScheduler: Bool
+    public init(version: String, issuer: URL, region: String = "local", sandboxed: Bool, hasScheduler: Bool = true) {
+        self.version = version; self.issuer = issuer; self.region = region; self.sandboxed = sandboxed; self.hasScheduler = hasScheduler
+    }
+}
+
+/// All routes of API.md that exist so far.
+public struct API: Sendable {
+    let services: APIServices
+    let facts: DeploymentFacts
+    let paging: Paging
+    let slots = StreamSlots()
+    let logger: Logger
+
+    public init(_ services: APIServices, facts: DeploymentFacts, logger: Logger = Logger(label: "api")) {
+        self.services = services; self.facts = facts; self.logger = logger
+        paging = Paging(keys: services.keys.keys(.cursor))
+    }
+
+    public var routes: [Route] {
+        bootstrapRoutes + issuerRoutes + accountRoutes + botRoutes + channelRoutes + groupRoutes + taskRoutes + memoryRoutes + fileRoutes
+            + chatRoutes + webhookRoutes + adminUserRoutes + adminProviderRoutes + deadLetterRoutes
+    }
+
+    /// The caller's own bot, or 404.
+    func ownBot(_ call: Call) async throws -> Bot { try await services.bots.get(try call.user, call.botId) }
+}
+
+/// Web chat's way in (the control plane's ingest).
+public protocol ChatDoor: Sendable {
+    /// Stores and queues; returns when that is durable.
+    func send(
+        user: UserID, bot: Bot, content: String, conversationId: String, attachments: [ObjectKey], idempotencyKey: String?
+    ) async throws -> ChatAccepted
+}
+public struct ChatAccepted: Sendable {
+    public var messageId: MessageID
+    public var groupJid: GroupJID
+    public var conversationId: String
+    public var timestamp: Date
+    public init(messageId: MessageID, groupJid: GroupJID, conversationId: String, timestamp: Date) {
+        self.messageId = messageId; self.groupJid = groupJid; self.conversationId = conversationId; self.timestamp = timestamp
+    }
+}
+public enum ChatRefusal: Error, Sendable {
+    case paused
+    case quota(String)
+    case missingFile(index: Int)
+    case unavailable
+}
+
+/// A vendor's way in (the control plane's ingest).
+public protocol WebhookDoor: Sendable {
+    func accept(_ type: ChannelType, _ bot: BotID, _ request: WebhookRequest) async throws -> WebhookAnswer
+}
+public enum WebhookDoorError: Error, Sendable { case notFound, unverified, malformed, unavailable }
+
+/// What readers of web chat must not miss, in order (the control plane's event log).
+public protocol ChatEventSource: Sendable {
+    /// The last sequence number given out; 0 when there never was an event.
+    func lastSequence(of bot: BotID) async throws -> Int
+    /// Events after `sequence`, oldest first.
+    func events(of bot: BotID, after sequence: Int, limit: Int) async throws -> [ChatEvent]
+}
+public struct ChatEvent: Sendable {
+    public var sequence: Int
+    public var name: String
+    public var groupJid: GroupJID
+    public var data: Value
+    public init(sequence: Int, name: String, groupJid: GroupJID, data: Value) {
+        self.sequence = sequence; self.name = name; self.groupJid = groupJid; self.data = data
+    }
+}
+
+/// Scheduled tasks: rules and schedules are the control plane's.
+public protocol TaskAdministration: Sendable {
+    func create(for bot: Bot, _ draft: TaskDraft) async throws -> ScheduledTask
+    func update(_ task: ScheduledTask, of bot: Bot, _ changes: TaskChanges) async throws -> ScheduledTask
+    func delete(_ task: ScheduledTask, of bot: Bot) async throws
+}
+public struct TaskDraft: Sendable {
+    public var groupJid: GroupJID
+    public var prompt: String
+    public var scheduleType: ScheduledTask.ScheduleType
+    public var scheduleValue: String
+    public var timezone: String?
+    public var contextMode: ScheduledTask.ContextMode
+}
+public struct TaskChanges: Sendable {
+    public var prompt: String?
+    public var scheduleType: ScheduledTask.ScheduleType?
+    public var scheduleValue: String?
+    public var timezone: String?
+    public var contextMode: ScheduledTask.ContextMode?
+    public var status: ScheduledTask.Status?
+}
+
+/// Messages that could not be handled.
+public protocol DeadLetterAdministration: Sendable {
+    /// Newest first.
+    func list(limit: Int, cursor: String?, queue: DeadLetter.Queue?) async throws -> (items: [DeadLetter], cursor: String?)
+    /// False when there is none of that id.
+    func redrive(_ id: String) async throws -> Bool
+    func delete(_ id: String) async throws -> Bool
+}

@@ -1,0 +1,42 @@
+import ControlPlane
+import Foundation
+import Platform
+
+extension API {
+    var adminProviderRoutes: [Route] {
+        let path = "/api/admin/providers"
+        return [
+            Route(.get, path, access: .admin) { call in
+                let page = try paging.request(call)
+                let found = paging.slice(try await services.providers.list(), page) { "\($0.providerName)\u{0}\($0.providerId.rawValue)" }
+                return paging.answer(found.items.map(Views.provider), found.next, page)
+            },
+            Route(.post, path, access: .admin, body: .json(Shapes.newProvider), idempotent: true) { call in
+                let provider = try await services.providers.create(call.body, apiKey: call.body["apiKey"]?.string.map { Secret($0) })
+                return .created(Views.provider(provider), at: "\(path)/\(provider.providerId.rawValue)")
+            },
+            Route(.get, path + "/{providerId}", access: .admin, resource: someProvider) { _, provider in .json(Views.provider(provider)) },
+            Route(.post, path + "/{providerId}/test", access: .admin, body: .json(Shapes.providerTest), resource: someProvider) { call, provider in
+                let result = try await services.providers.test(provider, model: call.body["modelId"]?.string)
+                return .json(.fields([
+                    "ok": .bool(result.ok), "latencyMs": .int(result.latency.milliseconds), "checkedAt": .time(services.time.now()),
+                    "detail": result.detail.map(Value.string),
+                ]))
+            },
+            Route(.delete, path + "/{providerId}", access: .admin, resource: someProvider) { _, provider in
+                try await services.providers.delete(provider)
+                return .noContent
+            },
+        ]
+            + Route.merge(path + "/{providerId}", access: .admin, body: .json(Shapes.providerChanges), resource: someProvider) { call, provider in
+                let key: Secret?? = call.body["apiKey"].map { $0.string.map { Secret($0) } }
+                return .json(Views.provider(try await services.providers.update(provider, call.body, apiKey: key)))
+            }
+    }
+
+    private func someProvider(_ call: Call) async throws -> Provider {
+        let id = call.parameter("providerId")
+        guard id.utf8.count <= 64 else { throw Problem.notFound }
+        return try await services.providers.get(ProviderID(id))
+    }
+}

@@ -1,0 +1,27 @@
+import ControlPlane
+import Foundation
+import Platform
+
+extension API {
+    var bootstrapRoutes: [Route] {
+        [
+            Route(.get, "/api/config", access: .anyone) { _ in .json(configuration, headers: [.cacheControl: "public, max-age=60"]) }
+        ]
+    }
+
+    private var configuration: Value {
+        .object([
+            "version": .string(facts.version), "authMode": services.signIn == nil ? "cognito" : "oidc",
+            "issuer": .string(facts.issuer.absoluteString), "region": .string(facts.region),
+            "channelTypes": .array(services.channels.types.filter { ChannelShapes.credentials($0) != nil }.map { .string($0.rawValue) }),
+            "features": .object([
+                "webChat": true, "liveDeltas": .bool(services.live != nil), "scheduler": .bool(facts.hasScheduler), "skills": false, "mcp": false,
+                "feishuWebhook": false, "sandboxed": .bool(facts.sandboxed),
+            ]),
+            "limits": .object([
+                "maxFileBytes": .int(FileService.maximumBytes), "maxAttachmentBytes": .int(20 << 20), "maxMemoryBytes": .int(MemoryService.maximumBytes),
+                "maxChatChars": 32_000,
+            ]),
+        ])
+    }
+}

@@ -1,0 +1,60 @@
+import ControlPlane
+import Foundation
+import Platform
+
+extension API {
+    private enum ListedStatus: String, CaseIterable { case created, active, paused }
+    private enum DenialKind: String, CaseIterable { case egress, tool, skill }
+
+    var botRoutes: [Route] {
+        [
+            Route(.get, "/api/bots") { call in
+                let status = try call.choice("status", ListedStatus.self)
+                let page = try paging.request(call, filters: [status?.rawValue])
+                let found = try await services.bots.list(
+                    try call.user, status: status.flatMap { Bot.Status(rawValue: $0.rawValue) }, limit: page.limit, cursor: page.cursor)
+                var items: [Value] = []
+                for bot in found.items { items.append(try await view(bot)) }
+                return paging.answer(items, found.cursor, page)
+            },
+            Route(.post, "/api/bots", body: .json(Shapes.newBot), idempotent: true) { call in
+                let bot = try await services.bots.create(for: try call.user, call.body)
+                return .created(try Views.bot(bot, channels: []), at: "/api/bots/\(bot.botId.rawValue)")
+            },
+            Route(.get, "/api/bots/{botId}", resource: ownBot) { _, bot in .json(try await view(bot)) },
+            Route(.delete, "/api/bots/{botId}", resource: ownBot) { _, bot in
+                try await services.bots.delete(bot)
+                return .noContent
+            },
+            Route(.get, "/api/bots/{botId}/denials", resource: ownBot) { call, bot in
+                let kind = try call.choice("kind", DenialKind.self)
+                return try await journal(
+                    call, Tables.denials, bot, filters: [kind?.rawValue], filter: kind.map { .equals("kind", .value(.string($0.rawValue))) },
+                    fields: ["groupJid", "invocationId", "kind", "target", "origin"])
+            },
+            Route(.get, "/api/bots/{botId}/failures", resource: ownBot) { call, bot in
+                try await journal(
+                    call, Tables.failures, bot, filters: [], filter: nil, fields: ["groupJid", "messageId", "taskId", "invocationId", "code"])
+            },
+        ]
+            + Route.merge("/api/bots/{botId}", body: .json(Shapes.botChanges), resource: ownBot) { call, bot in
+                .json(try await view(services.bots.update(bot, call.body)))
+            }
+    }
+
+    private func view(_ bot: Bot) async throws -> Value { try Views.bot(bot, channels: await services.channels.list(bot.botId)) }
+
+    /// Records of a bot's journal, newest first: sort key `timestamp#id`, only the named attributes shown.
+    private func journal(_ call: Call, _ table: Table, _ bot: Bot, filters: [String?], filter: Condition?, fields: [String]) async throws -> Answer {
+        let page = try paging.request(call, filters: filters)
+        let found = try await services.records.query(
+            RecordQuery(table, partition: bot.botId.rawValue, filter: filter, descending: true, limit: page.limit, cursor: page.cursor))
+        let items = found.records.map { record -> Value in
+            let parts = record.key.sort.split(separator: "#", maxSplits: 1).map(String.init)
+            var row: [String: Value?] = ["timestamp": .string(parts.first ?? ""), "id": .string(parts.last ?? "")]
+            for field in fields { row[field] = record.document[field] }
+            return .fields(row)
+        }
+        return paging.answer(items, found.cursor, page)
+    }
+}

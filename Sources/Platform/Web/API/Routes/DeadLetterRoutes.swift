@@ -1,0 +1,28 @@
+import Foundation
+import Platform
+
+extension API {
+    private enum QueueName: String, CaseIterable { case inbound, replies }
+
+    var deadLetterRoutes: [Route] {
+        let path = "/api/admin/dead-letters"
+        return [
+            Route(.get, path, access: .admin) { call in
+                let queue = try call.choice("queue", QueueName.self)
+                let page = try paging.request(call, filters: [queue?.rawValue])
+                let found = try await services.deadLetters.list(
+                    limit: page.limit, cursor: page.cursor, queue: queue.flatMap { DeadLetter.Queue(rawValue: $0.rawValue) })
+                return paging.answer(found.items.map(Views.deadLetter), found.cursor, page)
+            },
+            Route(.post, path + "/{id}/redrive", access: .admin, body: .json(Shapes.empty)) { call in
+                let id = call.parameter("id")
+                guard try await services.deadLetters.redrive(id) else { throw Problem.notFound }
+                return .json(.object(["id": .string(id)]), status: 202)
+            },
+            Route(.delete, path + "/{id}", access: .admin) { call in
+                guard try await services.deadLetters.delete(call.parameter("id")) else { throw Problem.notFound }
+                return .noContent
+            },
+        ]
+    }
+}

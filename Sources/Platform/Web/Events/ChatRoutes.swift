@@ -1,0 +1,78 @@
+import ControlPlane
+import Foundation
+import HTTPTypes
+import Hummingbird
+import Platform
+
+extension API {
+    var chatRoutes: [Route] {
+        [
+            Route(.post, "/api/bots/{botId}/chat", buckets: [.chat], body: .json(Shapes.chat, limit: 256 << 10), idempotent: true, resource: ownBot) { call, bot in
+                try await send(call, bot)
+            },
+            Route(.get, "/api/bots/{botId}/chat/events", resource: ownBot) { call, bot in try await stream(call, bot) },
+        ]
+    }
+
+    /// Attachments of a chat message, each.
+    private static let maximumAttachmentBytes = 20 << 20
+
+    private func send(_ call: Call, _ bot: Bot) async throws -> Answer {
+        let content = call.body["content"]?.string ?? ""
+        var keys: [ObjectKey] = []
+        for (index, item) in (call.body["attachments"]?.array ?? []).enumerated() {
+            let field = "attachments[\(index)].key"
+            let key = try services.files.key(item["key"]?.string ?? "", of: bot, field: field)
+            do {
+                let info = try await services.files.head(bot, item["key"]?.string ?? "")
+                guard info.size <= Self.maximumAttachmentBytes else { throw Problem.invalid(field, "The file is larger than \(Self.maximumAttachmentBytes) bytes.") }
+            } catch ManagementError.notFound {
+                throw Problem.invalid(field, "There is no such file.")
+            }
+            keys.append(key)
+        }
+        guard !keys.isEmpty || !content.allSatisfy(\.isWhitespace) else { throw Problem.invalid("content", "May not be blank without attachments.") }
+        do {
+            let accepted = try await services.chat.send(
+                user: try call.user, bot: bot, content: content, conversationId: call.body["conversationId"]?.string ?? "main", attachments: keys,
+                idempotencyKey: call.header(.idempotencyKey))
+            return .json(.object([
+                "messageId": .string(accepted.messageId.rawValue), "groupJid": .string(accepted.groupJid.rawValue),
+                "conversationId": .string(accepted.conversationId), "timestamp": .time(accepted.timestamp),
+            ]), status: 202)
+        } catch let refusal as ChatRefusal {
+            switch refusal {
+            case .paused: throw Problem(.invalidState, "The bot is paused. Set it active to chat with it.")
+            case .quota(let sentence): throw Problem(.quotaExceeded, sentence)
+            case .missingFile(let index): throw Problem.invalid("attachments[\(index)].key", "There is no such file.")
+            case .unavailable: throw Problem.unavailable()
+            }
+        }
+    }
+
+    private func stream(_ call: Call, _ bot: Bot) async throws -> Answer {
+        var conversation: GroupJID?
+        if let name = call.query["conversationId"]?.first {
+            guard (1...64).contains(name.utf8.count), Characters.all(name, Characters.isWord) else {
+                throw Problem.invalid("query.conversationId", "1 to 64 letters, digits, _ or -.")
+            }
+            conversation = GroupJID("web:\(name)")
+        }
+        guard let caller = call.caller else { throw Problem.unauthenticated }
+        guard let slot = slots.take(caller.userId) else {
+            throw Problem(.rateLimited, "At most \(StreamSlots.perUser) event streams may be open at once.", headers: [.retryAfter: "5"])
+        }
+        let stream = ChatStream(services: services, caller: caller, bot: bot, conversation: conversation, lastEventId: call.header(.lastEventID), logger: logger)
+        let request = call.request, hangUp = call.hangUp
+        let body = ResponseBody { writer in
+            // Keeps the slot until the last byte.
+            defer { withExtendedLifetime(slot) {} }
+            try await request.body.consumeWithCancellationOnInboundClose { _ in
+                try await stream.write(to: &writer, hangUp: hangUp)
+            }
+            try await writer.finish(nil)
+        }
+        return Answer(
+            headers: [.cacheControl: "no-store", .xAccelBuffering: "no"], content: .stream(length: nil, type: "text/event-stream; charset=utf-8", body))
+    }
+}

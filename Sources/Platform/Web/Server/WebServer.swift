@@ -1,0 +1,110 @@
+import Foundation
+import Hummingbird
+import HummingbirdCore
+import Logging
+import NIOCore
+import Platform
+import ServiceLifecycle
+import Synchronization
+
+/// Everything about the public listener that is not a route.
+public struct WebServerConfiguration: Sendable {
+    public var host: String
+    public var port: Int
+    public var publicBaseURL: URL
+    /// Exact origins; `*` is refused.
+    public var corsOrigins: [String]
+    public var trustedProxies: [String]
+    public var originSecret: Secret?
+    public var servesConsole: Bool
+    public var maximumConnections: Int
+    public var maximumConnectionsPerAddress: Int
+    public var idleTimeout: Duration
+
+    public init(
+        host: String = "127.0.0.1", port: Int = 8787, publicBaseURL: URL, corsOrigins: [String] = [], trustedProxies: [String] = [],
+        originSecret: Secret? = nil, servesConsole: Bool = true, maximumConnections: Int = 10_000, maximumConnectionsPerAddress: Int = 1000,
+        idleTimeout: Duration = .seconds(60)
+    ) {
+        self.host = host; self.port = port; self.publicBaseURL = publicBaseURL; self.corsOrigins = corsOrigins
+        self.trustedProxies = trustedProxies; self.originSecret = originSecret; self.servesConsole = servesConsole
+        self.maximumConnections = maximumConnections; self.maximumConnectionsPerAddress = maximumConnectionsPerAddress; self.idleTimeout = idleTimeout
+    }
+}
+
+public struct WebServerError: Error, CustomStringConvertible {
+    public var description: String
+}
+
+/// The public HTTP listener: API, webhooks, console and mounted parts, over HTTP/1.1.
+///
+/// ```swift
+/// let web = try WebServer(configuration, routes: api.routes, mounts: [gateway], verifier: issuer, records: records, readiness: ready)
+/// try await ServiceGroup(services: [web], logger: logger).run()
+/// ```
+public struct WebServer: Service {
+    private let configuration: WebServerConfiguration
+    private let door: FrontDoor
+    private let readiness: Readiness
+    private let logger: Logger
+    private let onListening: @Sendable (Int) async -> Void
+
+    /// - Parameter onListening: called with the port once connections are taken.
+    public init(
+        _ configuration: WebServerConfiguration, routes: [Route], mounts: [Mount] = [], verifier: any TokenVerifier, records: any RecordStore,
+        readiness: Readiness, limits: RateLimits = RateLimits(), time: any TimeSource = SystemTime(), logger: Logger = Logger(label: "web"),
+        onListening: @escaping @Sendable (Int) async -> Void = { _ in }
+    ) throws {
+        for origin in configuration.corsOrigins {
+            guard origin != "*", let url = URL(string: origin), url.scheme == "http" || url.scheme == "https", url.host != nil, url.path.isEmpty else {
+                throw WebServerError(description: "server.corsOrigins: “\(origin)” is not an exact origin such as https://console.example.com")
+            }
+        }
+        self.configuration = configuration
+        self.readiness = readiness
+        self.logger = logger
+        self.onListening = onListening
+        let operations = [
+            Route(.get, "/health", access: .ownProof) { _ in .json(.object(["status": "ok"])) },
+            Route(.get, "/ready", access: .ownProof) { _ in await readiness.answer() },
+        ]
+        door = FrontDoor(
+            table: RouteTable(operations + routes), mounts: mounts, authentication: Authentication(verifier: verifier), limits: limits,
+            idempotency: Idempotency(records: records, time: time),
+            headers: ResponseHeaders(isHTTPS: configuration.publicBaseURL.scheme == "https", corsOrigins: Set(configuration.corsOrigins)),
+            proxies: try TrustedProxies(configuration.trustedProxies), originSecret: configuration.originSecret,
+            console: configuration.servesConsole ? ConsoleFiles() : nil, logger: logger)
+    }
+
+    /// The routes as declared: the OpenAPI document is made from them.
+    public var routes: [Route] { door.table.routes }
+
+    /// The Hummingbird application, for tests and for running.
+    public func application() -> some ApplicationProtocol {
+        let counter = ConnectionGuard.Counter(limit: configuration.maximumConnectionsPerAddress)
+        let onListening = onListening
+        return Application(
+            responder: door,
+            server: .http1(
+                configuration: HTTP1Channel.Configuration(
+                    additionalChannelHandlers: [ConnectionGuard(counter: counter)],
+                    idleTimeout: .nanoseconds(Int64(configuration.idleTimeout.seconds * 1e9)),
+                    httpDecoderConfiguration: .init(maxHeaderFieldSize: 20 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 200))),
+            configuration: ApplicationConfiguration(
+                address: .hostname(configuration.host, port: configuration.port),
+                availableConnectionsDelegate: .maximum(configuration.maximumConnections, logger: logger)),
+            onServerRunning: { channel in await onListening(channel.localAddress?.port ?? 0) },
+            logger: logger)
+    }
+
+    /// Listens until shutdown: then `/ready` turns to 503 at once, and what is being answered is finished.
+    public func run() async throws {
+        let readiness = readiness
+        let application = application()
+        try await withGracefulShutdownHandler {
+            try await application.run()
+        } onGracefulShutdown: {
+            readiness.drain()
+        }
+    }
+}
