@@ -41,10 +41,13 @@ struct JSONTests {
                 }
                 if bytes.isEmpty { break }
             }
-            let ours = try? JSON.value(Data(bytes))
-            let theirs = (try? JSONDecoder().decode(Value.self, from: Data(bytes)))
-            // Where they differ it must be for a reason we know: numbers out of range, which Foundation takes as infinity or refuses by type.
-            if (ours == nil) != (theirs == nil) { Issue.record("\(String(decoding: bytes, as: UTF8.self)): ours \(ours as Any), Foundation \(theirs as Any)") }
+            var ours: Value?
+            do { ours = try JSON.value(Data(bytes)) } catch {
+                // Foundation overlooks a raw control character after an escape (RFC 8259 §7 forbids it).
+                if "\(error)".contains("control character") { continue }
+            }
+            let theirs = try? JSONDecoder().decode(Value.self, from: Data(bytes))
+            if (ours == nil) != (theirs == nil) { Issue.record("\(bytes.suffix(24)): ours \(ours as Any), Foundation \(theirs as Any)") }
         }
     }
 
