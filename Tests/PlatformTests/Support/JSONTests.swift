@@ -125,12 +125,14 @@ struct JSONTests {
             botId: BotID(ULID.make()), groupJid: GroupJID("tg:-100"), messageId: MessageID("tg-1"), timestamp: Date(),
             sender: "u", senderName: "Ünal", content: String(repeating: "words ", count: 30),
             isBotMessage: false, channelType: .telegram, isGroup: false, state: .queued)
-        let clock = ContinuousClock()
-        let took = try clock.measure {
-            for _ in 0..<1000 { _ = try Message(record: StoredRecord(key: message.key, document: message.document())) }
-        }
-        // 3,000 writes a second leave 333 µs each; a debug build of this takes some 50.
-        #expect(took < .seconds(2), "\(took / 1000) for encoding and decoding a message")
+        // The best of many rounds: other tests run beside this one. 3,000 writes a second leave 333 µs each; a debug build takes
+        // some 100 for both directions.
+        let best = try (0..<40).map { _ in
+            try ContinuousClock().measure {
+                for _ in 0..<10 { _ = try Message(record: StoredRecord(key: message.key, document: message.document())) }
+            }
+        }.min()!
+        #expect(best < .microseconds(3330), "\(best / 10) for encoding and decoding a message")
     }
 }
 
