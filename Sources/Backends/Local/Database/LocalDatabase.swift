@@ -51,6 +51,7 @@ public final class LocalDatabase: Sendable {
 
     /// Carries out a write in the next group commit; returns once it is durable. All of `body` happens or nothing.
     /// - Parameter committed: see ``GroupCommit/write(committed:_:)``.
+    @discardableResult
     func write<T: Sendable>(committed: (@Sendable (T) -> Void)? = nil, _ body: @escaping @Sendable (Database) throws -> T) async throws -> T {
         try await commits.write(committed: committed, body)
     }
