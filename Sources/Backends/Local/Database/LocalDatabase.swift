@@ -29,9 +29,10 @@ public final class LocalDatabase: Sendable {
         configuration.maximumReaderCount = 4
         configuration.foreignKeysEnabled = false
         configuration.prepareDatabase { db in
-            // No mmap: an I/O error would be a SIGBUS. fullfsync matters on macOS only.
+            // No mmap: an I/O error would be a SIGBUS. Cache in KiB, more for the one writer. fullfsync matters on macOS only.
             try db.execute(sql: """
-                PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1;
+                PRAGMA temp_store = MEMORY; PRAGMA cache_size = \(db.configuration.readonly ? -4000 : -16000);
+                PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1;
                 """)
         }
         do {
