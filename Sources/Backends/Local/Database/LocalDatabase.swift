@@ -29,9 +29,10 @@ public final class LocalDatabase: Sendable {
         configuration.maximumReaderCount = 4
         configuration.foreignKeysEnabled = false
         configuration.prepareDatabase { db in
-            // No mmap: an I/O error would be a SIGBUS. fullfsync matters on macOS only.
+            // No mmap: an I/O error would be a SIGBUS. Cache in KiB, more for the one writer. fullfsync matters on macOS only.
             try db.execute(sql: """
-                PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1;
+                PRAGMA temp_store = MEMORY; PRAGMA cache_size = \(db.configuration.readonly ? -4000 : -16000);
+                PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1;
                 """)
         }
         do {
@@ -51,6 +52,7 @@ public final class LocalDatabase: Sendable {
 
     /// Carries out a write in the next group commit; returns once it is durable. All of `body` happens or nothing.
     /// - Parameter committed: see ``GroupCommit/write(committed:_:)``.
+    @discardableResult
     func write<T: Sendable>(committed: (@Sendable (T) -> Void)? = nil, _ body: @escaping @Sendable (Database) throws -> T) async throws -> T {
         try await commits.write(committed: committed, body)
     }

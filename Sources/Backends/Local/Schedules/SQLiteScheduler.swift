@@ -71,10 +71,8 @@ public final class SQLiteScheduler: Scheduler, Service {
         while !Task.isCancelled {
             let version = line.version
             do {
-                let due = try await due()
-                try await fire(due)
+                try await fireDue()
                 failures = 0
-                if due.count == Self.batch { continue }
                 let wake = try await earliest().map { min($0, time.now() + Self.longestSleep) } ?? time.now() + Self.longestSleep
                 await line.wait(since: version, until: wake)
             } catch is CancellationError {
@@ -89,6 +87,16 @@ public final class SQLiteScheduler: Scheduler, Service {
     }
 
     // MARK: Firing
+
+    /// Fires everything that is due now.
+    func fireDue() async throws {
+        while true {
+            try Task.checkCancellation()
+            let due = try await due()
+            if due.isEmpty { return }
+            try await fire(due)
+        }
+    }
 
     private struct Due: Sendable { var schedule: TaskSchedule; var next: Int64 }
 
@@ -106,11 +114,14 @@ public final class SQLiteScheduler: Scheduler, Service {
             }
             return (due, broken)
         }
-        for (bot, task) in broken {
-            logger.error("a stored schedule cannot be read and is switched off", metadata: ["bot": "\(bot)", "task": "\(task)"])
-            _ = try await database.write { db in try db.run("UPDATE schedules SET next = NULL WHERE bot = ? AND task = ?", .text(bot), .text(task)) }
-        }
+        for (bot, task) in broken { try await switchOff(bot, task, because: "its record cannot be read") }
         return due
+    }
+
+    /// A schedule that cannot be understood any more must not keep the others from firing.
+    private func switchOff(_ bot: String, _ task: String, because reason: String) async throws {
+        logger.error("a schedule is switched off", metadata: ["bot": "\(bot)", "task": "\(task)", "reason": "\(reason)"])
+        try await database.write { db in try db.run("UPDATE schedules SET next = NULL WHERE bot = ? AND task = ?", .text(bot), .text(task)) }
     }
 
     private func fire(_ due: [Due]) async throws {
@@ -122,7 +133,10 @@ public final class SQLiteScheduler: Scheduler, Service {
 
     private func fire(_ due: Due) async throws {
         let now = time.now(), planned = Self.date(due.next)
-        let plan = try due.schedule.due(planned: planned, now: now, grace: grace)
+        let plan: DueFire
+        do { plan = try due.schedule.due(planned: planned, now: now, grace: grace) } catch {
+            return try await switchOff(due.schedule.botId.rawValue, due.schedule.taskId.rawValue, because: error.reason)
+        }
         if let payload = plan.payload(for: due.schedule, at: now) {
             try await inbound.send(JSON.text(payload), group: payload.session.partition, deduplicationID: payload.deduplicationID)
         } else {
@@ -132,7 +146,7 @@ public final class SQLiteScheduler: Scheduler, Service {
         }
         // Unless the schedule was changed meanwhile.
         let next = plan.next.map(Self.milliseconds)
-        _ = try await database.write { db in
+        try await database.write { db in
             try db.run(
                 "UPDATE schedules SET next = ?4 WHERE bot = ?1 AND task = ?2 AND next = ?3",
                 .text(due.schedule.botId.rawValue), .text(due.schedule.taskId.rawValue), .int(due.next), .int(next))
