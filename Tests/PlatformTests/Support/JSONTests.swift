@@ -41,10 +41,13 @@ struct JSONTests {
                 }
                 if bytes.isEmpty { break }
             }
-            let ours = try? JSON.value(Data(bytes))
-            let theirs = (try? JSONDecoder().decode(Value.self, from: Data(bytes)))
-            // Where they differ it must be for a reason we know: numbers out of range, which Foundation takes as infinity or refuses by type.
-            if (ours == nil) != (theirs == nil) { Issue.record("\(String(decoding: bytes, as: UTF8.self)): ours \(ours as Any), Foundation \(theirs as Any)") }
+            var ours: Value?
+            do { ours = try JSON.value(Data(bytes)) } catch {
+                // Foundation lets pass a comma before the end of an object and a raw control character after an escape (RFC 8259 §4, §7 do not).
+                if ["control character", "a key in quotes"].contains(where: "\(error)".contains) { continue }
+            }
+            let theirs = try? JSONDecoder().decode(Value.self, from: Data(bytes))
+            if (ours == nil) != (theirs == nil) { Issue.record("\(bytes.suffix(24)): ours \(ours as Any), Foundation \(theirs as Any)") }
         }
     }
 
@@ -125,7 +128,7 @@ extension Value {
         case 2: .int(Bool.random(using: &random) ? Int.random(in: -1000...1000, using: &random) : Int.random(in: -(1 << 53)...(1 << 53), using: &random))
         case 3: .double(Double(Int.random(in: -1_000_000...1_000_000, using: &random)) / 1024 + 0.5 / 1024)
         case 4, 5: .string(text(using: &random))
-        case 6: .array((0..<Int.random(in: 0..<5, using: &random)).map { _ in random(using: &random, depth: depth - 1) })
+        case 6: .array((0..<Int.random(in: 0..<5, using: &random)).map { _ in Value.random(using: &random, depth: depth - 1) })
         default: .object(Dictionary((0..<Int.random(in: 0..<5, using: &random)).map { _ in (text(using: &random), Value.random(using: &random, depth: depth - 1)) }, uniquingKeysWith: { $1 }))
         }
     }
