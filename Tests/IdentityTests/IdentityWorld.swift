@@ -1,0 +1,64 @@
+import Foundation
+import Platform
+import Testing
+
+@testable import Identity
+
+/// One deployment's identity in memory; `node()` is another server on the same stores.
+struct IdentityWorld: Sendable {
+    static let issuerURL = "https://bots.example.com"
+    static let password = Secret("a long enough phrase")
+    let time: ManualTime
+    let records: InMemoryRecordStore
+    let secrets: InMemorySecretStore
+    let hasher: PasswordHasher
+    let keys: SigningKeys
+    let states: UserStates
+    let accounts: Accounts
+    let issuer: TokenIssuer
+    let signIn: SignIn
+    let verifier: LocalTokenVerifier
+
+    init(hasher: PasswordHasher = PasswordHasher(cost: .init(logN: 4, blockSize: 8, parallelism: 1))) {
+        let time = ManualTime()
+        self.init(time: time, records: InMemoryRecordStore(time: time), secrets: InMemorySecretStore(), hasher: hasher)
+    }
+
+    init(time: ManualTime, records: InMemoryRecordStore, secrets: InMemorySecretStore, hasher: PasswordHasher) {
+        self.time = time; self.records = records; self.secrets = secrets; self.hasher = hasher
+        keys = SigningKeys(secrets: secrets, records: records, stage: "test", time: time)
+        states = UserStates(records: records, time: time)
+        accounts = Accounts(records: records, hasher: hasher, states: states, time: time)
+        issuer = TokenIssuer(issuer: Self.issuerURL, keys: keys, time: time)
+        signIn = SignIn(records: records, accounts: accounts, issuer: issuer, hasher: hasher, time: time)
+        verifier = LocalTokenVerifier(issuer: Self.issuerURL, keys: keys, users: states, time: time)
+    }
+
+    func node() -> IdentityWorld { IdentityWorld(time: time, records: records, secrets: secrets, hasher: hasher) }
+
+    /// A user with a password of their own.
+    @discardableResult
+    func user(_ email: String = "ann@example.com", admin: Bool = false, password: Secret = password) async throws -> User {
+        try await accounts.add(email: email, displayName: nil, plan: .free, isAdmin: admin, password: password, mustChange: false, by: "system", requestId: nil)
+    }
+
+    func login(_ email: String = "ann@example.com", _ password: Secret = password) async throws -> TokenPair {
+        guard case .signedIn(let pair) = try await signIn.login(email: email, password: password) else { throw IdentityError.unauthenticated }
+        return pair
+    }
+
+    func audit(_ userId: UserID) async throws -> [String] {
+        try await records.all(AuditEntry.self, RecordQuery(Tables.audit, partition: userId.rawValue)).map(\.action)
+    }
+}
+
+/// The identity error that the work ends in.
+func refusal(_ work: () async throws -> Void) async -> IdentityError? {
+    do { try await work() } catch { return error as? IdentityError }
+    return nil
+}
+
+func tokenRefusal(_ work: () async throws -> Void) async -> TokenError? {
+    do { try await work() } catch { return error as? TokenError }
+    return nil
+}
