@@ -56,7 +56,7 @@ let package = Package(
         .target(
             name: "AgentRuntime",
             dependencies: [
-                "Platform",
+                "Platform", "CLinux",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
