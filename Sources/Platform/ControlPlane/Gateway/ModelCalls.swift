@@ -29,7 +29,7 @@ extension AgentGateway {
         let provider = endpoint.provider
         let (model, callBody) = try choose(request, body, provider, run)
         let call = ModelCall(
-            operation: operation, body: callBody, model: model, streams: request.streams, version: Self.plain(version), betas: BetaAllowList.filter(beta),
+            operation: operation, body: callBody, model: model, streams: request.streams, version: version.flatMap { Self.versions.contains($0) ? $0 : nil }, betas: BetaAllowList.filter(beta),
             provider: provider, key: endpoint.key)
 
         guard load.enter(provider) else {
@@ -103,10 +103,9 @@ extension AgentGateway {
         }
     }
 
-    /// A header value as the agent sent it, if it is a plain word.
-    private static func plain(_ header: String?) -> String? {
-        header.flatMap { $0.utf8.count <= 32 && $0.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f } ? $0 : nil }
-    }
+    /// Versions of the Messages API whose streams the meter can read (https://platform.claude.com/docs/en/api/versioning); another
+    /// one that an agent names is replaced by the provider's default.
+    private static let versions: Set<String> = ["2023-06-01", "2026-10-21"]
 }
 
 /// One model call between its reservation and its booking. Booked once, also when nobody ever reads the answer.
