@@ -77,7 +77,7 @@ public struct API: Sendable {
 
 /// Web chat's way in (the control plane's ingest).
 public protocol ChatDoor: Sendable {
-    /// Stores and queues; returns when that is durable.
+    /// Stores and queues; returns when that is durable. Attachments are keys relative to the bot's root.
     func send(
         user: UserID, bot: Bot, content: String, conversationId: String, attachments: [ObjectKey], idempotencyKey: String?
     ) async throws -> ChatAccepted
@@ -95,14 +95,19 @@ public enum ChatRefusal: Error, Sendable {
     case paused
     case quota(String)
     case missingFile(index: Int)
-    case unavailable
+    /// The cause is for the log.
+    case unavailable(cause: String)
 }
 
 /// A vendor's way in (the control plane's ingest).
 public protocol WebhookDoor: Sendable {
     func accept(_ type: ChannelType, _ bot: BotID, _ request: WebhookRequest) async throws -> WebhookAnswer
 }
-public enum WebhookDoorError: Error, Sendable { case notFound, unverified, malformed, unavailable }
+public enum WebhookDoorError: Error, Sendable {
+    case notFound, unverified, malformed
+    /// The cause is for the log.
+    case unavailable(cause: String)
+}
 
 /// What readers of web chat must not miss, in order (the control plane's event log).
 public protocol ChatEventSource: Sendable {
