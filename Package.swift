@@ -32,6 +32,8 @@ let package = Package(
         .systemLibrary(
             name: "CMarkGFM", path: "Sources/CMarkGFM",
             providers: [.apt(["libcmark-gfm-dev", "libcmark-gfm-extensions-dev"]), .brew(["cmark-gfm"])]),
+        // Kernel calls that Swift cannot import: static inline functions in a header, nothing to link.
+        .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
         .target(
             name: "Platform",
             dependencies: [
@@ -46,13 +48,17 @@ let package = Package(
             dependencies: [
                 "Platform", "CMarkGFM",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ],
             path: "Sources/Platform/Channels", swiftSettings: strict),
         .target(
             name: "AgentRuntime",
             dependencies: [
                 "Platform",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "NIOCore", package: "swift-nio"),
@@ -94,6 +100,7 @@ let package = Package(
             name: "LocalBackend",
             dependencies: [
                 "Platform",
+                .target(name: "CLinux", condition: .when(platforms: [.linux])),
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
@@ -118,6 +125,7 @@ let package = Package(
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
             ],
             path: "Benchmarks", swiftSettings: strict),
         // A port's promises, run unchanged against every backend.
@@ -127,8 +135,16 @@ let package = Package(
             name: "LocalBackendTests",
             dependencies: ["LocalBackend", "Conformance", .product(name: "GRDB", package: "GRDB.swift")], swiftSettings: strict),
         .testTarget(name: "ControlPlaneTests", dependencies: ["ControlPlane", "Channels", "Platform"], swiftSettings: strict),
-        .testTarget(name: "AgentRuntimeTests", dependencies: ["AgentRuntime", "Platform"], swiftSettings: strict),
-        .testTarget(name: "ChannelsTests", dependencies: ["Channels", "Platform"], swiftSettings: strict),
+        .testTarget(
+            name: "AgentRuntimeTests",
+            dependencies: [
+                "AgentRuntime", "Platform",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+            ], swiftSettings: strict),
+        .testTarget(
+            name: "ChannelsTests",
+            dependencies: ["Channels", "Platform", .product(name: "AsyncHTTPClient", package: "async-http-client")], swiftSettings: strict),
         .testTarget(name: "IdentityTests", dependencies: ["Identity", "Platform"], swiftSettings: strict),
         .testTarget(
             name: "WebAPITests",

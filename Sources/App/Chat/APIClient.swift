@@ -1,7 +1,6 @@
 import AsyncHTTPClient
 import Foundation
 import NIOCore
-import NIOFoundationCompat
 import Platform
 
 /// The few calls of the REST API that the terminal chat needs; keeps itself signed in.
@@ -40,7 +39,7 @@ actor APIClient {
     }
 
     /// Opens an event stream and hands on its events until it ends.
-    func events(_ path: String, lastEventID: String?, _ handle: @Sendable (ServerSentEvent) async throws -> Void) async throws {
+    func events(_ path: String, lastEventID: String?, opened: @Sendable () -> Void, _ handle: @Sendable (ServerSentEvent) async throws -> Void) async throws {
         try await refreshIfNeeded()
         var request = HTTPClientRequest(url: base + path)
         request.headers.add(name: "Authorization", value: "Bearer \(accessToken.reveal())")
@@ -48,9 +47,10 @@ actor APIClient {
         if let lastEventID { request.headers.add(name: "Last-Event-ID", value: lastEventID) }
         let response = try await http.execute(request, deadline: .distantFuture)
         guard response.status == .ok else { throw try await problem(response) }
+        opened()
         var decoder = ServerSentEvent.Decoder()
         for try await buffer in response.body {
-            for event in decoder.feed(Data(buffer: buffer)) { try await handle(event) }
+            for event in decoder.feed(Data(buffer.readableBytesView)) { try await handle(event) }
         }
     }
 
@@ -70,12 +70,12 @@ actor APIClient {
         }
         guard (200..<300).contains(response.status.code) else { throw try await problem(response) }
         let bytes = try await response.body.collect(upTo: 8 << 20)
-        return bytes.readableBytes == 0 ? .object([:]) : try JSON.value(Data(buffer: bytes))
+        return bytes.readableBytes == 0 ? .object([:]) : try JSON.value(Data(bytes.readableBytesView))
     }
 
     private func problem(_ response: HTTPClientResponse) async throws -> Problem {
         let bytes = try await response.body.collect(upTo: 1 << 20)
-        let value = try? JSON.value(Data(buffer: bytes))
+        let value = try? JSON.value(Data(bytes.readableBytesView))
         return Problem(status: Int(response.status.code), detail: value?["detail"]?.string ?? "The server answered \(response.status.code).")
     }
 

@@ -40,11 +40,11 @@ final class ChatSession: Sendable {
     }
 
     /// Follows the stream, reconnecting where it left off, until cancelled or `until` says so.
-    func follow(until: @escaping @Sendable (String, Value) -> Bool = { _, _ in false }) async throws {
+    func follow(opened: @escaping @Sendable () -> Void = {}, until: @escaping @Sendable (String, Value) -> Bool = { _, _ in false }) async throws {
         var pause = 1.0
         while !Task.isCancelled && !state.withLock({ $0.finished }) {
             do {
-                try await client.events("/api/bots/\(bot)/chat/events?conversationId=\(conversation)", lastEventID: state.withLock { $0.lastEventID }) { event in
+                try await client.events("/api/bots/\(bot)/chat/events?conversationId=\(conversation)", lastEventID: state.withLock { $0.lastEventID }, opened: opened) { event in
                     if let id = event.id { self.state.withLock { $0.lastEventID = id } }
                     guard let data = try? JSON.value(Data(event.data.utf8)) else { return }
                     self.handle(event.name, data)

@@ -2,6 +2,7 @@ import ArgumentParser
 import AsyncHTTPClient
 import Foundation
 import Platform
+import Synchronization
 
 /// Terminal chat with a bot of a running server.
 struct ChatCommand: AsyncParsableCommand {
@@ -53,13 +54,17 @@ struct ChatCommand: AsyncParsableCommand {
     /// Sends one message and waits for the end of its run.
     private func once(_ text: String, _ session: ChatSession) async throws {
         let ended = Ended()
+        let (open, opening) = AsyncStream<Void>.makeStream()
         let following = Task {
-            try await session.follow { name, data in
+            defer { opening.finish() }
+            try await session.follow(opened: { opening.finish() }) { name, data in
                 guard name == "status", let state = data["state"]?.string, ["done", "failed", "stopped"].contains(state) else { return false }
                 ended.set(state)
                 return true
             }
         }
+        // The stream first: an answer may be faster than its opening.
+        for await _ in open {}
         try await session.send(text)
         try await following.value
         if ended.state != "done" { throw ExitStatus.failure }
@@ -106,8 +111,6 @@ struct ChatCommand: AsyncParsableCommand {
         }
     }
 }
-
-import Synchronization
 
 private final class Ended: Sendable {
     private let text = Mutex("")

@@ -75,7 +75,7 @@ public struct ControlPlane: Sendable {
         let wake = ChannelWake()
         let side = SideDoor(
             records: ports.records, answers: answers, directory: foundation.directory, settlement: settlement,
-            runs: Cancellation(compute: compute, ending: ending, board: foundation.board), time: ports.time)
+            runs: Cancellation(ending: ending, board: foundation.board), time: ports.time)
         let ingest = Ingest(
             records: ports.records, inbound: ports.inbound, directory: foundation.directory, groups: foundation.groups, channels: channels,
             events: foundation.events, answers: answers, side: side, loops: LoopGuard(), time: ports.time, logger: logger)
@@ -107,7 +107,6 @@ public struct ControlPlane: Sendable {
 
     /// `/stop` as it reaches a run: its streams are cut, its process cancels, its dispatcher looks at the record.
     private struct Cancellation: RunControl {
-        let compute: any AgentCompute
         let ending: any RunEnding
         let board: SettlementBoard
         func cancel(_ session: SessionKey, _ invocation: InvocationID) async {

@@ -37,7 +37,7 @@ public protocol ChannelAdapter: Sendable {
 extension ChannelAdapter {
     public func resplit(_ chunk: Chunk) -> [Chunk] {
         guard chunk.file == nil else { return [chunk] }
-        return PlainText.pieces(chunk.plain, limit: max(1, chunk.plain.utf16.count * 6 / 10)).map { Chunk(text: $0, plain: $0) }
+        return PlainText.pieces(chunk.plain, limit: max(1, chunk.plain.utf16.count * 6 / 10)).map { Chunk(text: $0, plain: $0).unformatted }
     }
 }
 
@@ -219,6 +219,8 @@ public struct Chunk: Sendable, Hashable {
     public var plain: String
     /// A file instead of text: name and bytes of an over-long reply (`reply.md`).
     public var file: InlineFile?
+    /// `text` is to be sent without the dialect's markup mode.
+    public var isPlain = false
     public struct InlineFile: Sendable, Hashable {
         public var name: String
         public var content: Data
@@ -226,8 +228,12 @@ public struct Chunk: Sendable, Hashable {
     }
     public init(text: String, plain: String, file: InlineFile? = nil) { self.text = text; self.plain = plain; self.file = file }
 
-    /// The chunk for a second try after `.badFormat`. A chunk whose `text` is its `plain` is sent without any markup mode.
-    public var unformatted: Chunk { Chunk(text: plain, plain: plain, file: file) }
+    /// The chunk for a second try after `.badFormat`.
+    public var unformatted: Chunk {
+        var chunk = Chunk(text: plain, plain: plain, file: file)
+        chunk.isPlain = true
+        return chunk
+    }
 }
 
 public struct ReplyTarget: Sendable {

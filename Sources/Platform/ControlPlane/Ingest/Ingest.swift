@@ -119,7 +119,9 @@ public struct Ingest: InboundSink {
         var message = message
         message.trace = [TraceStep(.ingest, at: time.now())]
         do {
-            let put = try message.putting(if: .recordAbsent)
+            // Kept for 90 days from now, however old the vendor says it is: an expired record would be lost at once.
+            let put = RecordWrite.put(
+                message.key, try message.document(), expiresAt: max(time.now(), message.timestamp) + Message.retention.seconds, if: .recordAbsent)
             if ChatEvents.watches(message.groupJid) {
                 try await events.append(
                     [ChatEvents.message(message), ChatEvents.status(message.groupJid, "queued", nil, at: time.now())], to: bot.botId, with: [put])

@@ -132,6 +132,6 @@ extension Value {
         if b >= 0x1p63 { return .less }
         if b < -0x1p63 { return .greater }
         let whole = Int(b.rounded(.towardZero))
-        return a == whole ? order(0, b - Double(whole)) : a < whole ? .less : .greater
+        return a == whole ? order(0.0 as Double, b - Double(whole)) : a < whole ? .less : .greater
     }
 }

@@ -2,40 +2,38 @@ import Foundation
 
 /// JSON as the platform reads and writes it everywhere: dates as ``Timestamp`` text, absent values omitted, keys sorted.
 public enum JSON {
-    public static func encode(_ value: some Encodable) throws -> Data {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        encoder.dateEncodingStrategy = .custom { date, encoder in
-            var box = encoder.singleValueContainer()
-            try box.encode(Timestamp.text(date))
-        }
-        return try encoder.encode(value)
-    }
-    public static func text(_ value: some Encodable) throws -> String { String(decoding: try encode(value), as: UTF8.self) }
+    /// The deepest nesting that is read at all: a guard of the stack, not a rule of any format.
+    public static let maxDepth = 512
 
+    public static func encode(_ value: some Encodable) throws -> Data { try data(ValueEncoder.encode(value)) }
+    public static func text(_ value: some Encodable) throws -> String { String(decoding: try JSONWriter.write(ValueEncoder.encode(value)), as: UTF8.self) }
+
+    /// - Throws: `DecodingError`; for text that is no JSON `dataCorrupted` over a ``JSONError``.
     public static func decode<T: Decodable>(_ type: T.Type, from data: Data) throws -> T {
-        let decoder = JSONDecoder()
-        decoder.dateDecodingStrategy = .custom { decoder in
-            let text = try decoder.singleValueContainer().decode(String.self)
-            guard let date = Timestamp.date(text) else {
-                throw DecodingError.dataCorrupted(.init(codingPath: decoder.codingPath, debugDescription: "not a timestamp"))
-            }
-            return date
+        let parsed: Value
+        do { parsed = try value(data) } catch {
+            throw DecodingError.dataCorrupted(.init(codingPath: [], debugDescription: "\(error)", underlyingError: error))
         }
-        return try decoder.decode(type, from: data)
+        return try ValueDecoder.decode(type, from: parsed)
     }
     public static func decode<T: Decodable>(_ type: T.Type, from text: String) throws -> T { try decode(type, from: Data(text.utf8)) }
 
-    public static func value(_ data: Data) throws -> Value { try JSONDecoder().decode(Value.self, from: data) }
-    public static func data(_ value: Value) throws -> Data {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        return try encoder.encode(value)
+    /// Reads any JSON text; of a repeated key the last value counts.
+    public static func value(_ data: Data) throws(JSONError) -> Value { try JSONReader.read(data, maxDepth: maxDepth, refusesDuplicates: false) }
+
+    /// For texts from strangers: refuses repeated keys and deep nesting (API.md §1.2).
+    public static func strictValue(_ data: Data, maxDepth: Int = 32) throws(JSONError) -> Value {
+        try JSONReader.read(data, maxDepth: min(maxDepth, self.maxDepth), refusesDuplicates: true)
     }
+
+    /// - Throws: ``JSONError/unwritableNumber``
+    public static func data(_ value: Value) throws(JSONError) -> Data { Data(try JSONWriter.write(value)) }
 }
 
+/// Inside of our own coders a `Value` is passed as it is; this is the way through anybody else's.
 extension Value: Codable {
     public init(from decoder: any Decoder) throws {
+        if let direct = decoder as? ValueDecoder { self = direct.value; return }
         let box = try decoder.singleValueContainer()
         if box.decodeNil() { self = .null }
         else if let value = try? box.decode(Bool.self) { self = .bool(value) }

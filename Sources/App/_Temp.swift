@@ -1,0 +1,5 @@
+import ArgumentParser
+struct Serve: ParsableCommand {}
+struct Agent: ParsableCommand {}
+struct Doctor: ParsableCommand {}
+struct Migrate: ParsableCommand {}

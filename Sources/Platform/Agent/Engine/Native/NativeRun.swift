@@ -1,0 +1,241 @@
+import Foundation
+import Logging
+import Platform
+
+/// One run of the native engine: the loop of model turns and tool calls over one conversation.
+struct NativeRun {
+    /// Continuations after an output limit, and compactions for length, within one run.
+    private static let mostContinuations = 3
+    private static let mostShrinks = 2
+
+    let options: NativeEngine.Options
+    let run: EngineRun
+    let executor: ToolExecutor
+    let request: MessagesRequest
+    let emit: @Sendable (EngineEvent) -> Void
+    let logger: Logger
+    var session: NativeSession
+
+    /// What the final reply will carry, and the live text before it.
+    private var messageId = MessageID(ULID.make())
+    private var showedText = false
+    private var maxTokens: Int
+    private var withoutThinking = false
+    private var turns = 0
+    private var inbox: Inbox
+
+    init(
+        options: NativeEngine.Options, run: EngineRun, executor: ToolExecutor, request: MessagesRequest, session: NativeSession, logger: Logger,
+        emit: @escaping @Sendable (EngineEvent) -> Void
+    ) {
+        self.options = options; self.run = run; self.executor = executor; self.request = request; self.session = session
+        self.logger = logger; self.emit = emit
+        maxTokens = options.maxTokens
+        inbox = Inbox(gateway: run.gateway)
+    }
+
+    private var time: any TimeSource { run.gateway.time }
+
+    // MARK: A message
+
+    /// Answers `message`, which is appended to the conversation first.
+    mutating func answer(_ message: ChatMessage) async throws -> EngineOutcome {
+        try session.append(message)
+        var lastText = ""
+        // Text of an answer that output limits cut into pieces.
+        var pieces = ""
+        var continuations = 0, shrinks = 0
+        var nudged = false
+        while true {
+            try Task.checkCancellation()
+            if session.contextTokens(fixed: fixedTokens) > options.compactionThreshold, shrinks < Self.mostShrinks {
+                shrinks += 1
+                try await compact(keeping: message)
+            }
+            guard turns < run.payload.maxTurns else { return try finish(Self.limitNote(after: lastText, turns: turns)) }
+            turns += 1
+            let turn: TurnAssembler.Turn
+            do {
+                turn = try await nextTurn()
+            } catch ModelFailure.tooLong where shrinks < Self.mostShrinks {
+                shrinks += 1
+                turns -= 1
+                try await compact(keeping: message)
+                continue
+            }
+            if turn.stopReason == .refusal {
+                // A refused turn left in the conversation is refused again: the exchange is taken back (docs: handling stop reasons).
+                try session.rollBack()
+                return .answer(answer(with: "I can't help with that request."))
+            }
+            try session.append(turn.message, usage: turn.usage)
+            let text = turn.message.text
+            if !text.allSatisfy(\.isWhitespace) { lastText = text }
+            if !turn.message.toolUses.isEmpty {
+                try await runTools(turn)
+                continue
+            }
+            switch turn.stopReason {
+            case .pauseTurn: continue
+            case .maxTokens where continuations < Self.mostContinuations:
+                continuations += 1
+                pieces += text
+                try session.append(
+                    .user(
+                        turn.wasCutInCall
+                            ? "<system-note>Your tool call was longer than one reply can be and was not carried out. Do it in several smaller calls.</system-note>"
+                            : "<system-note>Your reply was cut at its length limit. Continue exactly where it ended, without repeating anything.</system-note>"))
+            case .contextExceeded where shrinks < Self.mostShrinks:
+                shrinks += 1
+                pieces += text
+                try await compact(keeping: message)
+                try session.append(.user("<system-note>Continue with what you were doing.</system-note>"))
+            case .maxTokens: return try finish(pieces + text + "\n\n(I stopped here because the answer became too long. Ask me to go on if you need the rest.)")
+            case .contextExceeded: return try finish(pieces + text + "\n\n(I stopped here because the conversation became too long for the model.)")
+            case .endTurn, .toolUse, .refusal:
+                let answer = pieces + text
+                if !answer.allSatisfy(\.isWhitespace) { return try finish(answer) }
+                if await run.outbox.sent > 0 || run.payload.isScheduledTask == true { return try finish("") }
+                if !lastText.isEmpty { return try finish(lastText) }
+                guard !nudged else { return .failure(.agentFailed, detail: "the model ended twice without any text") }
+                nudged = true
+                try session.append(.user("<system-note>Your turn ended without any text. Write your answer to the last message now.</system-note>"))
+            }
+        }
+    }
+
+    private mutating func runTools(_ turn: TurnAssembler.Turn) async throws {
+        let results = await executor.run(turn.message.toolUses, broken: turn.brokenCalls, emit: emit)
+        var content = results.map(ContentBlock.toolResult)
+        // What people wrote meanwhile; best effort, only at this boundary.
+        if !Task.isCancelled, let news = await inbox.news() { content.append(.text(news)) }
+        try session.append(ChatMessage(role: .user, content: content))
+        try session.sync()
+    }
+
+    private static func limitNote(after text: String, turns: Int) -> String {
+        (text.isEmpty ? "" : text + "\n\n")
+            + "(I stopped after \(turns) steps, the limit for one message, and am not done yet. Tell me to continue if I should go on.)"
+    }
+
+    /// Makes the answer durable before anybody hears it.
+    private mutating func finish(_ text: String) throws -> EngineOutcome {
+        if session.endsWithToolResults { try session.append(.assistant(text.isEmpty ? "(stopped)" : text)) }
+        try session.sync()
+        return .answer(answer(with: text))
+    }
+
+    private func answer(with text: String) -> EngineAnswer {
+        let session = session
+        return EngineAnswer(
+            messageId: messageId, text: text, sessionId: session.id, turns: turns, alsoAnswers: inbox.taken, commit: { session.commit() })
+    }
+
+    // MARK: A turn
+
+    /// One assistant turn, with its tries: what another try may cure is tried again within the deadline.
+    private mutating func nextTurn() async throws -> TurnAssembler.Turn {
+        var attempt = 0
+        while true {
+            let call = ModelCall(client: run.gateway, deadline: run.payload.deadline)
+            let emit = emit, id = messageId
+            var separator = showedText ? "\n\n" : ""
+            var shown = false
+            do {
+                let turn = try await call.turn(request.body(session.encoded(withoutThinking: withoutThinking), maxTokens: maxTokens)) { text in
+                    emit(.text(id, separator + text))
+                    separator = ""
+                    shown = true
+                }
+                if shown { showedText = true }
+                return turn
+            } catch let failure as ModelFailure {
+                if shown {
+                    // What was shown of the broken try is no part of the answer: the next try shows under a new id.
+                    messageId = MessageID(ULID.make())
+                    showedText = false
+                }
+                switch failure {
+                case .again(let after, let reason):
+                    attempt += 1
+                    let delay = max(after ?? .zero, options.backoff.delay(attempt - 1))
+                    guard attempt < options.modelTries, time.now() + delay.seconds < run.payload.deadline else { throw failure }
+                    logger.notice("model call is tried again", metadata: ["attempt": "\(attempt)", "reason": "\(reason)", "ms": "\(delay.milliseconds)"])
+                    try await time.sleep(for: delay)
+                case .outputLimit(let most) where most < maxTokens: maxTokens = most
+                case .thinkingRejected where !withoutThinking && session.hasThinking: withoutThinking = true
+                default: throw failure
+                }
+            }
+        }
+    }
+
+    // MARK: Compaction
+
+    private var fixedTokens: Int { TokenEstimate.tokens(bytes: request.toolBytes + request.systemBytes) }
+
+    /// Puts a summary in the place of the conversation; `message` is what is being answered now.
+    private mutating func compact(keeping message: ChatMessage) async throws {
+        let summary = try await summarise(focus: nil)
+        try session.restart(summary: summary, pending: message)
+        logger.info("conversation was compacted")
+    }
+
+    /// `/compact`: returns the reply.
+    mutating func compactOnCommand() async throws -> EngineOutcome {
+        guard session.messages.count >= 2 else {
+            return .answer(EngineAnswer(messageId: messageId, text: "There is nothing to compact yet: this conversation has just begun.", sessionId: session.existingID, turns: 0))
+        }
+        let before = session.contextTokens(fixed: fixedTokens)
+        let summary = try await summarise(focus: run.payload.prompt)
+        try session.restart(summary: summary, pending: nil)
+        try session.sync()
+        let after = session.contextTokens(fixed: fixedTokens)
+        return .answer(
+            answer(with: "Compacted the conversation: about \(TokenEstimate.text(before)) tokens became about \(TokenEstimate.text(after)). The full text is kept in the workspace under `conversations/`."))
+    }
+
+    private mutating func summarise(focus: String?) async throws -> String {
+        let text = Compaction.request(focus: focus)
+        // The same tools and system as always, so that the provider's cache still serves the prefix.
+        var messages = session.messages
+        for _ in 0..<4 {
+            try Task.checkCancellation()
+            let conversation = try EncodedConversation(messages + [.user(text)], withoutThinking: withoutThinking)
+            do {
+                let summary = try await quietTurn(conversation)
+                if !summary.allSatisfy(\.isWhitespace) { return summary }
+            } catch ModelFailure.tooLong {
+                messages = Compaction.newerHalf(of: messages)
+            } catch ModelFailure.thinkingRejected where !withoutThinking {
+                withoutThinking = true
+            }
+        }
+        // The model would not; the newest exchange as it stands is better than an end of the conversation.
+        return Compaction.excerpt(of: session.messages)
+    }
+
+    private func quietTurn(_ conversation: EncodedConversation) async throws -> String {
+        var attempt = 0
+        while true {
+            do {
+                let call = ModelCall(client: run.gateway, deadline: run.payload.deadline)
+                return try await call.turn(request.body(conversation, maxTokens: min(maxTokens, 8000))) { _ in }.message.text
+            } catch ModelFailure.again(let after, _) where attempt + 1 < options.modelTries {
+                let delay = max(after ?? .zero, options.backoff.delay(attempt))
+                attempt += 1
+                guard time.now() + delay.seconds < run.payload.deadline else { throw ModelFailure.again(after: after, "no time left") }
+                try await time.sleep(for: delay)
+            }
+        }
+    }
+
+    // MARK: /context
+
+    func contextReport(parts: [(String, Int)]) -> EngineOutcome {
+        let text = ContextReport.text(
+            parts: parts + [("Tools", TokenEstimate.tokens(bytes: request.toolBytes))], messages: session.messages, lastUsage: session.lastUsage,
+            window: options.contextWindow, model: run.payload.model)
+        return .answer(EngineAnswer(messageId: messageId, text: text, sessionId: session.existingID, turns: 0))
+    }
+}

@@ -1,0 +1,32 @@
+import Foundation
+import Logging
+import Platform
+
+@testable import LocalBackend
+
+/// A data directory of one test, deleted with it.
+final class Scratch: Sendable {
+    let url: URL
+    init() {
+        url = FileManager.default.temporaryDirectory.appendingPathComponent("clawbot-local-\(UUID().uuidString)")
+        try? FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+    }
+    deinit { try? FileManager.default.removeItem(at: url) }
+    subscript(name: String) -> URL { url.appendingPathComponent(name) }
+}
+
+
+func key(_ text: String) throws -> ObjectKey { try ObjectKey(checking: text) }
+
+struct Timeout: Error {}
+
+/// Waits, without a fixed time, until `condition` holds.
+func eventually(_ condition: () async throws -> Bool) async throws {
+    let end = ContinuousClock.now + .seconds(30)
+    while try await !condition() {
+        guard ContinuousClock.now < end else { throw Timeout() }
+        try await Task.sleep(for: .milliseconds(2))
+    }
+}
+
+let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
