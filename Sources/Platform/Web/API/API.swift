@@ -13,7 +13,7 @@ public struct APIServices: Sendable {
     public var memory: MemoryService
     public var files: FileService
     public var providers: ProviderService
-    public var tasks: any TaskAdministration
+    public var tasks: TaskService
     public var chat: any ChatDoor
     public var webhooks: any WebhookDoor
     public var events: any ChatEventSource
@@ -30,7 +30,7 @@ public struct APIServices: Sendable {
 
     public init(
         records: any RecordStore, bots: BotService, channels: ChannelService, groups: GroupService, memory: MemoryService, files: FileService,
-        providers: ProviderService, tasks: any TaskAdministration, chat: any ChatDoor, webhooks: any WebhookDoor, events: any ChatEventSource,
+        providers: ProviderService, tasks: TaskService, chat: any ChatDoor, webhooks: any WebhookDoor, events: any ChatEventSource,
         live: (any LiveEvents)?, signIn: (any SignInService)?, users: any UserAdministration, verifier: any TokenVerifier,
         deadLetters: any DeadLetterAdministration, notices: ManagementNotices = ManagementNotices(), keys: PlatformKeys, time: any TimeSource = SystemTime()
     ) {
@@ -124,29 +124,6 @@ public struct ChatEvent: Sendable {
     public init(sequence: Int, name: String, groupJid: GroupJID, data: Value) {
         self.sequence = sequence; self.name = name; self.groupJid = groupJid; self.data = data
     }
-}
-
-/// Scheduled tasks: rules and schedules are the control plane's.
-public protocol TaskAdministration: Sendable {
-    func create(for bot: Bot, _ draft: TaskDraft) async throws -> ScheduledTask
-    func update(_ task: ScheduledTask, of bot: Bot, _ changes: TaskChanges) async throws -> ScheduledTask
-    func delete(_ task: ScheduledTask, of bot: Bot) async throws
-}
-public struct TaskDraft: Sendable {
-    public var groupJid: GroupJID
-    public var prompt: String
-    public var scheduleType: ScheduledTask.ScheduleType
-    public var scheduleValue: String
-    public var timezone: String?
-    public var contextMode: ScheduledTask.ContextMode
-}
-public struct TaskChanges: Sendable {
-    public var prompt: String?
-    public var scheduleType: ScheduledTask.ScheduleType?
-    public var scheduleValue: String?
-    public var timezone: String?
-    public var contextMode: ScheduledTask.ContextMode?
-    public var status: ScheduledTask.Status?
 }
 
 /// Messages that could not be handled.
