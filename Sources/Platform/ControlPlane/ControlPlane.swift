@@ -37,12 +37,15 @@ public struct ControlPlane: Sendable {
         public let events: EventLog
         /// This process, as runs and leases name it.
         public let node: String
+        /// This process as leases name it: the same over restarts where only one process can hold the store.
+        public let leaseOwner: String
         public let logger: Logger
 
-        public init(ports: Ports, logger: Logger, node: String? = nil) {
+        public init(ports: Ports, logger: Logger, node: String? = nil, leaseOwner: String? = nil) {
             self.ports = ports
             self.logger = logger
             self.node = node ?? ULID.make(at: ports.time.now())
+            self.leaseOwner = leaseOwner ?? self.node
             directory = Directory(records: ports.records, secrets: ports.secrets, time: ports.time)
             groups = GroupRegistry(records: ports.records, time: ports.time)
             board = SettlementBoard()
@@ -61,7 +64,7 @@ public struct ControlPlane: Sendable {
     public let services: [any Service]
 
     public init(
-        _ foundation: Foundation, channels: ChannelRegistry, compute: any AgentCompute, tasks: any FireBook, ending: any RunEnding, signer: GrantSigner
+        _ foundation: Foundation, channels: ChannelRegistry, compute: any AgentCompute, tasks: TaskService, ending: any RunEnding, signer: GrantSigner
     ) {
         let ports = foundation.ports
         let logger = foundation.logger
@@ -99,7 +102,7 @@ public struct ControlPlane: Sendable {
             Dispatcher(queue: ports.inbound, driver: driver, deadLetters: deadLetters, time: ports.time, logger: logger),
             DeadLetterDrain(book: deadLetters, records: ports.records, answers: answers, settlement: settlement, time: ports.time, logger: logger),
             ChannelGateways(
-                records: ports.records, channels: channels, directory: foundation.directory, sink: ingest, wake: wake, node: foundation.node,
+                records: ports.records, channels: channels, directory: foundation.directory, sink: ingest, wake: wake, owner: foundation.leaseOwner,
                 time: ports.time, logger: logger),
             health,
         ]

@@ -54,7 +54,7 @@ struct World: Sendable {
         foundation = ControlPlane.Foundation(ports: ports, logger: logger, node: node)
         agents = ScriptedAgents(ports: ports, board: foundation.board)
         plane = ControlPlane(
-            foundation, channels: ChannelRegistry([vendor, ScriptedChannel(type: .web)]), compute: agents, tasks: NoTasks(), ending: NoEnding(),
+            foundation, channels: ChannelRegistry([vendor, ScriptedChannel(type: .web)]), compute: agents, tasks: TaskService(records: store, scheduler: NoScheduler()), ending: NoEnding(),
             signer: GrantSigner(keys: [.init(size: .bits256)]))
     }
 
@@ -230,8 +230,5 @@ struct NoScheduler: Scheduler {
     func remove(_ botId: BotID, _ taskId: TaskID) async throws {}
     func setEnabled(_ enabled: Bool, _ botId: BotID, _ taskId: TaskID) async throws {}
     func probe() async throws {}
-}
-struct NoTasks: FireBook {
-    func completing(_ bot: BotID, _ task: TaskID, scheduledFor: Date, _ outcome: ScheduledTask.Outcome, result: String?, invocation: InvocationID) async throws -> [RecordWrite] { [] }
 }
 struct NoEnding: RunEnding { func end(_ invocation: InvocationID) async {} }

@@ -41,7 +41,7 @@ extension TelegramAdapter {
         let caption = file.caption.map { Packer(dialect: TelegramDialect(limit: Extent(units: 1024, bytes: Extent.unlimited, entities: 100))).chunks($0) } ?? []
         let inlineCaption = caption.count == 1 && caption[0].file == nil ? caption[0] : nil
 
-        func form(_ field: String, _ place: Document) -> MultipartForm {
+        @Sendable func form(_ field: String, _ place: Document) -> MultipartForm {
             var form = MultipartForm()
             for (name, value) in place { form.add(name, Self.formText(value)) }
             if let inlineCaption {

@@ -34,7 +34,7 @@ public struct Settlement: Sendable {
     let records: any RecordStore
     let ledger: QuotaLedger
     let events: EventLog
-    let tasks: any FireBook
+    let tasks: TaskService
     let board: SettlementBoard
     let time: any TimeSource
     let logger: Logger
@@ -54,7 +54,8 @@ public struct Settlement: Sendable {
             if let slot = try await ledger.settling(state.userId, slot: run.slot, usage: run.usage) { writes.append(slot) }
             writes += UsageRows.booking(run.usage, user: state.userId, bot: session.botId, model: run.model, at: now)
             if let taskId = run.taskId, let scheduledFor = run.scheduledFor {
-                writes += try await tasks.completing(session.botId, taskId, scheduledFor: scheduledFor, outcome.taskOutcome, result: run.final?.text, invocation: invocation)
+                writes += try await tasks.settlementWrites(
+                    session.botId, taskId, scheduledFor: scheduledFor, outcome: outcome.taskOutcome, result: run.final?.text, at: now)
             }
             if let code = outcome.failure { writes.append(failureWrite(session, run, code, at: now)) }
             if let reply { writes.append(try reply.putting()) }
@@ -118,12 +119,4 @@ public struct Settlement: Sendable {
         entries.append(ChatEvents.status(session.groupJid, outcome.chatState, run.invocationId, at: now))
         return entries
     }
-}
-
-/// What a settlement writes about the task whose fire it ends; implemented by the task service.
-public protocol FireBook: Sendable {
-    /// Last run, its result and the next fire; a `once` task becomes completed.
-    func completing(
-        _ bot: BotID, _ task: TaskID, scheduledFor: Date, _ outcome: ScheduledTask.Outcome, result: String?, invocation: InvocationID
-    ) async throws -> [RecordWrite]
 }

@@ -157,9 +157,7 @@ public struct RunDriver: Sendable {
     }
 
     private func skip(_ task: ScheduledTask, _ payload: ScheduledTaskPayload, _ reason: String) async throws {
-        let writes = try await settlement.tasks.completing(
-            task.botId, task.taskId, scheduledFor: payload.scheduledFor, .skipped, result: reason, invocation: InvocationID(""))
-        if !writes.isEmpty { try await records.transact(writes) }
+        try await settlement.tasks.completeFire(task.botId, task.taskId, scheduledFor: payload.scheduledFor, outcome: .skipped, result: reason)
     }
 
     // MARK: Runs

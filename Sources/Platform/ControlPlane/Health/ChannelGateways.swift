@@ -14,7 +14,8 @@ public struct ChannelGateways: Service {
     let directory: Directory
     let sink: any InboundSink
     let wake: ChannelWake
-    let node: String
+    /// As the lease names this process. With an embedded store there can be only one, so it keeps its name over a crash.
+    let owner: String
     let time: any TimeSource
     let logger: Logger
 
@@ -29,8 +30,11 @@ public struct ChannelGateways: Service {
     }
 
     private func hold(_ type: ChannelType) async {
-        let lease = LeaseKeeper(records: records, owner: node, time: time)
-        await lease.whileHeld("gateway/\(type.rawValue)") { _ in await connections(of: type) }
+        do {
+            try await LeaseStore(records: records, time: time).withLease("gateway/\(type.rawValue)", owner: owner) { _ in await connections(of: type) }
+        } catch is CancellationError {
+            // The process goes down; the lease was given back.
+        } catch { logger.error("channel gateway ended", metadata: ["type": "\(type)", "error": "\(error)"]) }
     }
 
     /// Starts and stops a task per channel of the type as records come, change and go.

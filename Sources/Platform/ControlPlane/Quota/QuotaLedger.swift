@@ -6,7 +6,7 @@ import Platform
 ///
 /// A slot is an entry with an expiry: a crash frees it without a sweep. Tokens are reserved in blocks before they are used and
 /// corrected by the settlement to what was metered.
-public struct QuotaLedger: Sendable {
+public struct QuotaLedger: TokenQuota {
     public enum Reservation: Sendable, Equatable {
         /// The run holds its slot and may use that many tokens before it must top up.
         case held(tokens: Int)
@@ -125,8 +125,15 @@ public struct QuotaLedger: Sendable {
         return max(0, min(held.reserved, user.quota.maxMonthlyTokens - (user.usageTokens - held.reserved)))
     }
 
-    /// Reserves `tokens` more for a run; answers how many of them lie below the month's limit. `nil` = the quota is used up.
-    func extend(_ userId: UserID, slot: String, by tokens: Int) async throws -> Int? {
+    /// Reserves `tokens` more for a run; answers how many of them lie below the month's limit.
+    public func topUp(_ userId: UserID, slot: String, by tokens: Int) async throws(QuotaExceeded) -> Int {
+        // A store that does not answer is no permission: the run is told that its quota could not be extended.
+        guard let added = try? await extend(userId, slot: slot, by: tokens) else { throw QuotaExceeded(resetsAt: Timestamp.nextMonth(time.now())) }
+        return added
+    }
+
+    /// Nil = the quota is used up.
+    private func extend(_ userId: UserID, slot: String, by tokens: Int) async throws -> Int? {
         for _ in 0..<8 {
             let now = time.now(), month = Timestamp.month(now)
             do {

@@ -123,9 +123,6 @@ protocol GatewaySocketBinding: Sendable {
 
 extension HTTPField.Name {
     static let requestId = HTTPField.Name("X-Request-Id")!
-    static let rateLimitLimit = HTTPField.Name("RateLimit-Limit")!
-    static let rateLimitRemaining = HTTPField.Name("RateLimit-Remaining")!
-    static let rateLimitReset = HTTPField.Name("RateLimit-Reset")!
     static let anthropicVersion = HTTPField.Name("anthropic-version")!
     static let anthropicBeta = HTTPField.Name("anthropic-beta")!
 }
