@@ -149,7 +149,7 @@ let package = Package(
         .testTarget(
             name: "WebAPITests",
             dependencies: [
-                "WebAPI", "Platform", .product(name: "HummingbirdTesting", package: "hummingbird"),
+                "WebAPI", "ControlPlane", "Channels", "Platform", .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: strict),
     ]
 )

@@ -84,6 +84,28 @@ public struct ChannelService: Sendable {
         return Connected(channel: channel, setupInstructions: account.setupInstructions)
     }
 
+    /// Web chat is connected by the first message, which also activates a new bot. Returns the bot as it is then.
+    public func ensureWebChat(of bot: Bot) async throws -> Bot {
+        if bot.status != .created, try await exists(bot.botId, .web) { return bot }
+        var active = bot
+        do {
+            _ = try await connect(bot, .web, credentials: [:], config: [:])
+        } catch ManagementError.alreadyExists {
+            if bot.status == .created { try await activate(bot) }
+        }
+        if active.status == .created { active.status = .active }
+        return active
+    }
+
+    private func activate(_ bot: Bot) async throws {
+        do {
+            try await records.update(bot.key, [.set("status", "active"), .add("revision", 1)], if: .equals("status", "created"))
+            await notices.botChanged(bot)
+        } catch RecordStoreError.conditionFailed {
+            // Another message, or its owner, was first.
+        }
+    }
+
     /// Merge update; credentials are a complete set of the same vendor account. Verified and registered like a new channel.
     public func update(_ bot: Bot, _ old: Channel, credentials: [String: Secret]?, config: Document?) async throws -> Connected {
         let type = old.channelType

@@ -7,7 +7,8 @@ public struct GroupService: Sendable {
     public enum Activity: String, Sendable { case active, idle, terminated }
 
     private let records: any RecordStore
-    public init(records: any RecordStore) { self.records = records }
+    private let notices: ManagementNotices
+    public init(records: any RecordStore, notices: ManagementNotices = ManagementNotices()) { self.records = records; self.notices = notices }
 
     /// Latest message first.
     public func list(_ bot: BotID, type: ChannelType? = nil, limit: Int, cursor: String?) async throws -> (items: [Group], cursor: String?) {
@@ -29,7 +30,9 @@ public struct GroupService: Sendable {
         if let name { changes.append(.set("name", .string(name))) }
         if let requiresTrigger { changes.append(.set("requiresTrigger", .bool(requiresTrigger))) }
         do {
-            return try Group(record: await records.update(group.key, changes, if: .recordExists))
+            let stored = try Group(record: await records.update(group.key, changes, if: .recordExists))
+            await notices.groupChanged(group.session)
+            return stored
         } catch RecordStoreError.conditionFailed {
             throw ManagementError.notFound
         }

@@ -39,6 +39,8 @@ public struct ManagementNotices: Sendable {
     public var botChanged: @Sendable (Bot) async -> Void = { _ in }
     /// Connected, changed or removed: sockets and pollers look again.
     public var channelChanged: @Sendable (BotID, ChannelType) async -> Void = { _, _ in }
+    /// A conversation's name or trigger setting.
+    public var groupChanged: @Sendable (SessionKey) async -> Void = { _ in }
     public var providerChanged: @Sendable (ProviderID) async -> Void = { _ in }
     public var userChanged: @Sendable (UserID) async -> Void = { _ in }
     /// The owner edited memory: of one conversation, or of the whole bot (nil), or of all bots of a user (both nil).

@@ -13,7 +13,7 @@ public struct APIServices: Sendable {
     public var memory: MemoryService
     public var files: FileService
     public var providers: ProviderService
-    public var tasks: any TaskAdministration
+    public var tasks: TaskService
     public var chat: any ChatDoor
     public var webhooks: any WebhookDoor
     public var events: any ChatEventSource
@@ -30,7 +30,7 @@ public struct APIServices: Sendable {
 
     public init(
         records: any RecordStore, bots: BotService, channels: ChannelService, groups: GroupService, memory: MemoryService, files: FileService,
-        providers: ProviderService, tasks: any TaskAdministration, chat: any ChatDoor, webhooks: any WebhookDoor, events: any ChatEventSource,
+        providers: ProviderService, tasks: TaskService, chat: any ChatDoor, webhooks: any WebhookDoor, events: any ChatEventSource,
         live: (any LiveEvents)?, signIn: (any SignInService)?, users: any UserAdministration, verifier: any TokenVerifier,
         deadLetters: any DeadLetterAdministration, notices: ManagementNotices = ManagementNotices(), keys: PlatformKeys, time: any TimeSource = SystemTime()
     ) {
@@ -77,7 +77,7 @@ public struct API: Sendable {
 
 /// Web chat's way in (the control plane's ingest).
 public protocol ChatDoor: Sendable {
-    /// Stores and queues; returns when that is durable.
+    /// Stores and queues; returns when that is durable. Attachments are keys relative to the bot's root.
     func send(
         user: UserID, bot: Bot, content: String, conversationId: String, attachments: [ObjectKey], idempotencyKey: String?
     ) async throws -> ChatAccepted
@@ -95,14 +95,19 @@ public enum ChatRefusal: Error, Sendable {
     case paused
     case quota(String)
     case missingFile(index: Int)
-    case unavailable
+    /// The cause is for the log.
+    case unavailable(cause: String)
 }
 
 /// A vendor's way in (the control plane's ingest).
 public protocol WebhookDoor: Sendable {
     func accept(_ type: ChannelType, _ bot: BotID, _ request: WebhookRequest) async throws -> WebhookAnswer
 }
-public enum WebhookDoorError: Error, Sendable { case notFound, unverified, malformed, unavailable }
+public enum WebhookDoorError: Error, Sendable {
+    case notFound, unverified, malformed
+    /// The cause is for the log.
+    case unavailable(cause: String)
+}
 
 /// What readers of web chat must not miss, in order (the control plane's event log).
 public protocol ChatEventSource: Sendable {
@@ -119,29 +124,6 @@ public struct ChatEvent: Sendable {
     public init(sequence: Int, name: String, groupJid: GroupJID, data: Value) {
         self.sequence = sequence; self.name = name; self.groupJid = groupJid; self.data = data
     }
-}
-
-/// Scheduled tasks: rules and schedules are the control plane's.
-public protocol TaskAdministration: Sendable {
-    func create(for bot: Bot, _ draft: TaskDraft) async throws -> ScheduledTask
-    func update(_ task: ScheduledTask, of bot: Bot, _ changes: TaskChanges) async throws -> ScheduledTask
-    func delete(_ task: ScheduledTask, of bot: Bot) async throws
-}
-public struct TaskDraft: Sendable {
-    public var groupJid: GroupJID
-    public var prompt: String
-    public var scheduleType: ScheduledTask.ScheduleType
-    public var scheduleValue: String
-    public var timezone: String?
-    public var contextMode: ScheduledTask.ContextMode
-}
-public struct TaskChanges: Sendable {
-    public var prompt: String?
-    public var scheduleType: ScheduledTask.ScheduleType?
-    public var scheduleValue: String?
-    public var timezone: String?
-    public var contextMode: ScheduledTask.ContextMode?
-    public var status: ScheduledTask.Status?
 }
 
 /// Messages that could not be handled.

@@ -22,19 +22,21 @@ extension API {
         var keys: [ObjectKey] = []
         for (index, item) in (call.body["attachments"]?.array ?? []).enumerated() {
             let field = "attachments[\(index)].key"
-            let key = try services.files.key(item["key"]?.string ?? "", of: bot, field: field)
+            let relative = item["key"]?.string ?? ""
+            _ = try services.files.key(relative, of: bot, field: field)
             do {
-                let info = try await services.files.head(bot, item["key"]?.string ?? "")
+                let info = try await services.files.head(bot, relative)
                 guard info.size <= Self.maximumAttachmentBytes else { throw Problem.invalid(field, "The file is larger than \(Self.maximumAttachmentBytes) bytes.") }
             } catch ManagementError.notFound {
                 throw Problem.invalid(field, "There is no such file.")
             }
-            keys.append(key)
+            keys.append(try ObjectKey(checking: relative))
         }
         guard !keys.isEmpty || !content.allSatisfy(\.isWhitespace) else { throw Problem.invalid("content", "May not be blank without attachments.") }
         do {
+            let active = bot.status == .paused ? bot : try await services.channels.ensureWebChat(of: bot)
             let accepted = try await services.chat.send(
-                user: try call.user, bot: bot, content: content, conversationId: call.body["conversationId"]?.string ?? "main", attachments: keys,
+                user: try call.user, bot: active, content: content, conversationId: call.body["conversationId"]?.string ?? "main", attachments: keys,
                 idempotencyKey: call.header(.idempotencyKey))
             return .json(.object([
                 "messageId": .string(accepted.messageId.rawValue), "groupJid": .string(accepted.groupJid.rawValue),
@@ -45,7 +47,9 @@ extension API {
             case .paused: throw Problem(.invalidState, "The bot is paused. Set it active to chat with it.")
             case .quota(let sentence): throw Problem(.quotaExceeded, sentence)
             case .missingFile(let index): throw Problem.invalid("attachments[\(index)].key", "There is no such file.")
-            case .unavailable: throw Problem.unavailable()
+            case .unavailable(let cause):
+                logger.warning("a chat message was not taken", metadata: ["request": .string(call.requestId), "cause": .string(cause)])
+                throw Problem.unavailable()
             }
         }
     }

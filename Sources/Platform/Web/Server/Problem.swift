@@ -122,6 +122,7 @@ enum ProblemMapping {
         switch error {
         case let problem as Problem: problem
         case let error as ManagementError: problem(for: error)
+        case let error as TaskError: problem(for: error)
         case let error as RecordStoreError: problem(for: error)
         case let error as ObjectStoreError: problem(for: error)
         case is TokenError: .unauthenticated
@@ -145,6 +146,16 @@ enum ProblemMapping {
         case .tooLarge(let limit): .tooLarge(limit)
         case .rangeNotSatisfiable(let size):
             Problem(.rangeNotSatisfiable, "The file has \(size) bytes.", headers: [.contentRange: "bytes */\(size)"])
+        }
+    }
+
+    private static func problem(for error: TaskError) -> Problem {
+        switch error {
+        case .notFound: .notFound
+        case .invalid(let problems): .invalid(problems.map { FieldError($0.field, $0.message) })
+        case .quotaExceeded(let limit): Problem(.quotaExceeded, "Your plan allows \(limit) tasks per bot; completed ones do not count.")
+        case .completed: Problem(.invalidState, "A completed task cannot be changed. Create a new one.")
+        case .unavailable: .unavailable()
         }
     }
 

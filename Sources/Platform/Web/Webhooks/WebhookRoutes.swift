@@ -28,7 +28,9 @@ extension API {
             // Wrong, absent, stale and unconfigured proofs share one answer (SEC-25).
             case .unverified: throw Problem(.badSignature, "The request is not signed as this channel demands.")
             case .malformed: throw Problem(.malformedJSON, "The event is not to be understood.")
-            case .unavailable: throw Problem.unavailable()
+            case .unavailable(let cause):
+                logger.warning("a webhook was not taken", metadata: ["request": .string(call.requestId), "cause": .string(cause)])
+                throw Problem.unavailable()
             }
         }
     }
