@@ -32,6 +32,7 @@ let package = Package(
         .systemLibrary(
             name: "CMarkGFM", path: "Sources/CMarkGFM",
             providers: [.apt(["libcmark-gfm-dev", "libcmark-gfm-extensions-dev"]), .brew(["cmark-gfm"])]),
+        .systemLibrary(name: "CProcess", path: "Sources/CProcess"),
         .target(
             name: "Platform",
             dependencies: [
@@ -52,7 +53,7 @@ let package = Package(
         .target(
             name: "AgentRuntime",
             dependencies: [
-                "Platform",
+                "Platform", "CProcess",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),

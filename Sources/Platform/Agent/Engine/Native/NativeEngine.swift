@@ -33,7 +33,7 @@ public struct NativeEngine: AgentEngine {
     public init(workspace: WorkspaceLayout, policyFile: String? = nil, options: Options = Options(), logger: Logger) {
         self.workspace = workspace; self.policyFile = policyFile; self.options = options; self.logger = logger
         sessions = SessionCache(directory: workspace.sessions)
-        toolContext = ToolContext(workspace: workspace.group)
+        toolContext = ToolContext(workspace: workspace.group, environment: CommandEnvironment.make(home: workspace.home))
     }
 
     public func run(_ run: EngineRun, emit: @escaping @Sendable (EngineEvent) -> Void) async -> EngineOutcome {
@@ -91,7 +91,7 @@ public struct NativeEngine: AgentEngine {
         return (state, prompt.sizes)
     }
 
-    private func tools(for run: EngineRun) -> [any AgentTool] { PlatformTools(run: run, workspace: workspace).all }
+    private func tools(for run: EngineRun) -> [any AgentTool] { BuiltInTools.all + PlatformTools(run: run, workspace: workspace).all }
     private func memory(_ payload: InvocationPayload) -> [(name: String, text: String)] { [] }
 
     private static func outcome(of error: any Error) -> EngineOutcome {
