@@ -19,8 +19,9 @@ public struct AgentConfiguration: Sendable {
     public var processKey: Secret?
     public var idleTimeout: Duration?
     public var session: SessionKey?
-    public var workspaceRoot: String
-    public var home: String
+    public var workspace: WorkspaceLayout
+    /// Of the native engine.
+    public var options = NativeEngine.Options()
     public var managedPolicyFile: String?
     public var logLevel: String
 
@@ -55,8 +56,7 @@ public struct AgentConfiguration: Sendable {
             }
             self.session = session
         }
-        workspaceRoot = environment["CLAWBOT_WORKSPACE_ROOT"] ?? "/workspace"
-        home = environment["CLAWBOT_HOME"] ?? "/home/agent"
+        workspace = WorkspaceLayout(root: environment["CLAWBOT_WORKSPACE_ROOT"] ?? "/workspace", home: environment["CLAWBOT_HOME"] ?? "/home/agent")
         managedPolicyFile = environment["CLAWBOT_MANAGED_POLICY"]
         logLevel = environment["CLAWBOT_LOG_LEVEL"] ?? "info"
     }
