@@ -128,7 +128,11 @@ let package = Package(
         .testTarget(name: "AgentRuntimeTests", dependencies: ["AgentRuntime", "Platform"], swiftSettings: strict),
         .testTarget(
             name: "ChannelsTests",
-            dependencies: ["Channels", "Platform", .product(name: "AsyncHTTPClient", package: "async-http-client")], swiftSettings: strict),
+            dependencies: [
+                "Channels", "Platform",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ], swiftSettings: strict),
         .testTarget(name: "IdentityTests", dependencies: ["Identity", "Platform"], swiftSettings: strict),
         .testTarget(
             name: "WebAPITests",
