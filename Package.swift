@@ -144,7 +144,11 @@ let package = Package(
             ], swiftSettings: strict),
         .testTarget(
             name: "ChannelsTests",
-            dependencies: ["Channels", "Platform", .product(name: "AsyncHTTPClient", package: "async-http-client")], swiftSettings: strict),
+            dependencies: [
+                "Channels", "Platform",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ], swiftSettings: strict),
         .testTarget(name: "IdentityTests", dependencies: ["Identity", "Platform"], swiftSettings: strict),
         .testTarget(
             name: "WebAPITests",

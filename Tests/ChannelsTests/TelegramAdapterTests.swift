@@ -258,6 +258,40 @@ struct TelegramAdapterTests {
         }
     }
 
+    @Test("SEC-42 a redirect is not followed, neither with a message nor for a file")
+    func SEC_42_redirects() async throws {
+        try await FakeTelegram.use { fake in
+            let adapter = Fixture.adapter(api: fake.url)
+            try await fake.say("q")
+            let elsewhere = Value.string("\(fake.url)/bot\(Fixture.token)/sendChatAction")
+            try await fake.rule(["method": "sendMessage", "redirect": elsewhere])
+            do throws(SendFailure) {
+                _ = try await adapter.send(Chunk(text: "x", plain: "x"), to: Fixture.target(), key: "k")
+                Issue.record("followed")
+            } catch { if case .channelBroken = error {} else { Issue.record("\(error)") } }
+            #expect(try await fake.calls("sendChatAction").isEmpty)
+        }
+    }
+
+    @Test("the token shows in no error")
+    func discretion() async throws {
+        try await FakeTelegram.use { fake in
+            let adapter = Fixture.adapter(api: fake.url)
+            let file = Platform.Attachment(index: 0, type: .document, fileName: "x", mimeType: "", size: nil, providerRef: "f")
+            for rule in [["drop": "before"], ["status": 500], ["status": 400, "description": "Bad Request: odd"], ["status": 401]] as [Document] {
+                try await fake.rule(rule.merging(["times": 3]) { $1 })
+                var told = [String]()
+                do { _ = try await adapter.send(Chunk(text: "x", plain: "x"), to: Fixture.target(), key: "k") } catch { told.append(String(reflecting: error)) }
+                do { _ = try await adapter.connect(draft()) } catch { told.append(String(reflecting: error)) }
+                do { _ = try await adapter.fetch(file, for: Fixture.channel(), limit: 10) } catch { told.append(String(reflecting: error)) }
+                #expect(told.count == 3)
+                #expect(!told.joined().contains("AAFake"))
+                try await fake.control("DELETE", "rules")
+            }
+            #expect(!String(reflecting: Fixture.channel()).contains("AAFake"))
+        }
+    }
+
     // MARK: polling
 
     /// Runs the poll loop beside a test.

@@ -7,7 +7,7 @@ Control API (JSON in and out)
   POST   /control/update          {token, update} → {update_id}: any update, its number is set here unless given
   POST   /control/file            {token, content (base64), name?, path?} → {file_id, file_unique_id, file_size}: to refer to in messages
   POST   /control/chat            {chat_id, state?: normal|blocked|kicked|deactivated|restricted, migrated_to?, threads?, reactions?, type?, title?}
-  POST   /control/rules           {method?, token?, chat_id?, status?, description?, retry_after?, migrate_to?, drop?: before|after, delay?, times? = 1}
+  POST   /control/rules           {method?, token?, chat_id?, status?, description?, retry_after?, migrate_to?, drop?: before|after, redirect?, delay?, times? = 1}
   DELETE /control/rules
   GET    /control/sent            ?token&chat_id&after: what bots sent and the server accepted, in order, with `received_at`
   GET    /control/sent/{seq}/file the bytes of a sent file
@@ -110,6 +110,7 @@ class Rule:
     retry_after: float | None = None
     migrate_to: int | None = None
     drop: str | None = None
+    redirect: str | None = None
     delay: float = 0
     times: int = 1
 
@@ -194,6 +195,8 @@ class FakeTelegram:
                     await asyncio.sleep(rule.delay)
                 if rule.drop == "before":
                     raise Dropped
+                if rule.redirect:
+                    return web.Response(status=302, headers={"Location": rule.redirect})
                 if rule.status and rule.drop != "after":
                     extra = {"retry_after": rule.retry_after, "migrate_to_chat_id": rule.migrate_to}
                     raise ApiError(rule.status, rule.description or self.default_description(rule), **{k: v for k, v in extra.items() if v is not None})
