@@ -58,7 +58,8 @@ struct AccessTokenTests {
         tokens.append("\(text).\(Digest.base64URL(HMAC<SHA256>.authenticationCode(for: Data(text.utf8), using: SymmetricKey(data: Data(pem.utf8)))))")
         let good = try await Self.forge(world, header: header, claims: claims)
         let parts = good.split(separator: ".").map(String.init)
-        let foreign = IdentityWorld()
+        // A deployment with a key of its own, under our key's name.
+        let foreign = IdentityWorld(time: world.time, records: InMemoryRecordStore(time: world.time), secrets: InMemorySecretStore(), hasher: world.hasher)
         let stranger = try await foreign.user()
         let theirs = try await Self.forge(foreign, header: header, claims: Self.claims(foreign, stranger).merging(["sub": .string(user.userId.rawValue)]) { $1 })
         tokens += [theirs, good + "=", good + ".", "\(parts[0]).\(parts[1]).", "\(parts[0]).\(parts[1])", "", "..", "\(parts[0]).\(parts[1]).\(parts[2].reversed())", String(repeating: "a", count: 9000)]

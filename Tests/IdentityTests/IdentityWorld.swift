@@ -10,7 +10,7 @@ struct IdentityWorld: Sendable {
     static let password = Secret("a long enough phrase")
     let time: ManualTime
     let records: InMemoryRecordStore
-    let secrets: InMemorySecretStore
+    let secrets: any SecretStore
     let hasher: PasswordHasher
     let keys: SigningKeys
     let states: UserStates
@@ -21,10 +21,10 @@ struct IdentityWorld: Sendable {
 
     init(hasher: PasswordHasher = PasswordHasher(cost: .init(logN: 4, blockSize: 8, parallelism: 1))) {
         let time = ManualTime()
-        self.init(time: time, records: InMemoryRecordStore(time: time), secrets: InMemorySecretStore(), hasher: hasher)
+        self.init(time: time, records: InMemoryRecordStore(time: time), secrets: SecretsWithKey(), hasher: hasher)
     }
 
-    init(time: ManualTime, records: InMemoryRecordStore, secrets: InMemorySecretStore, hasher: PasswordHasher) {
+    init(time: ManualTime, records: InMemoryRecordStore, secrets: any SecretStore, hasher: PasswordHasher) {
         self.time = time; self.records = records; self.secrets = secrets; self.hasher = hasher
         keys = SigningKeys(secrets: secrets, records: records, stage: "test", time: time)
         states = UserStates(records: records, time: time)
@@ -50,6 +50,25 @@ struct IdentityWorld: Sendable {
     func audit(_ userId: UserID) async throws -> [String] {
         try await records.all(AuditEntry.self, RecordQuery(Tables.audit, partition: userId.rawValue)).map(\.action)
     }
+}
+
+/// A secret store in which the first signing key has been made already: one for all tests, since making one takes a second
+/// of an unoptimised build.
+final class SecretsWithKey: SecretStore {
+    private static let shared = Task {
+        let store = InMemorySecretStore()
+        _ = try await SigningKeys(secrets: store, records: InMemoryRecordStore(), stage: "test", time: ManualTime()).keys()
+        return try await store.get(SecretName("test/signing-keys"))
+    }
+    private let inner = InMemorySecretStore()
+    func get(_ name: SecretName) async throws -> Secret? {
+        if let own = try await inner.get(name) { return own }
+        return name.rawValue == "test/signing-keys" ? try await Self.shared.value : nil
+    }
+    func put(_ name: SecretName, _ value: Secret) async throws { try await inner.put(name, value) }
+    func delete(_ name: SecretName) async throws { try await inner.delete(name) }
+    func list(prefix: String) async throws -> [SecretName] { try await inner.list(prefix: prefix) }
+    func probe() async throws {}
 }
 
 /// The identity error that the work ends in.

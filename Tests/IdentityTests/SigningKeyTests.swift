@@ -9,14 +9,15 @@ import Testing
 struct SigningKeyTests {
     @Test("SEC-03 the key is made once, stored, and shared by the nodes that start together")
     func SEC_03_first_start() async throws {
-        let world = IdentityWorld()
+        let records = InMemoryRecordStore(), secrets = InMemorySecretStore()
+        let nodes = (0..<3).map { _ in SigningKeys(secrets: secrets, records: records, stage: "test") }
         let ids = try await withThrowingTaskGroup(of: String.self) { group in
-            for _ in 0..<4 { group.addTask { try await world.keys.keys().current.id } }
+            for keys in nodes + nodes { group.addTask { try await keys.keys().current.id } }
             return try await group.reduce(into: Set()) { $0.insert($1) }
         }
         #expect(ids.count == 1)
-        #expect(try await world.node().keys.keys().current.id == ids.first)
-        #expect(try await world.secrets.list(prefix: "") == [SecretName("test/signing-keys")])
+        #expect(try await SigningKeys(secrets: secrets, records: records, stage: "test").keys().current.id == ids.first)
+        #expect(try await secrets.list(prefix: "") == [SecretName("test/signing-keys")])
     }
 
     @Test("SEC-03 after 90 days the published next key signs, and tokens of the one before live on")

@@ -27,13 +27,13 @@ public enum PasswordPolicy {
 enum CommonPasswords {
     static func contains(_ password: String) -> Bool {
         let lower = password.lowercased()
-        let plain = String(lower.map { leet[$0] ?? $0 })
         if Set(lower).count < 4 { return true }
-        for text in [lower, plain] {
-            let letters = text.filter(\.isLetter)
-            if words.contains(text) || words.contains(letters) { return true }
-            let core = text.trimmingCharacters(in: .decimalDigits.union(.punctuationCharacters).union(.symbols).union(.whitespaces))
-            if words.contains(core) || isChain(letters) { return true }
+        let core = lower.trimmingCharacters(in: .decimalDigits.union(.punctuationCharacters).union(.symbols).union(.whitespaces))
+        for text in [lower, core] {
+            for spelling in [text, String(text.map { leet[$0] ?? $0 })] {
+                let letters = spelling.filter(\.isLetter)
+                if words.contains(spelling) || words.contains(letters) || isChain(letters) { return true }
+            }
         }
         if let unit = period(lower), unit <= 4 || words.contains(String(lower.prefix(unit))) { return true }
         return rows.contains { row in row.contains(lower) || String(row.reversed()).contains(lower) }

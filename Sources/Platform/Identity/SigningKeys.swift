@@ -115,14 +115,13 @@ public actor SigningKeys {
     }
 
     private func create() async throws -> Ring {
-        let now = time.now()
         // Two nodes at the very first start: one makes the key, the other waits for it.
-        while try await !lock(now) {
+        while try await !lock(time.now()) {
             if let made = try await load() { return made }
             try await time.sleep(for: .milliseconds(200))
         }
         if let made = try await load() { return made }
-        let ring = try await Self.assembled(Ring(current: Self.generate(), activeSince: now, collection: JWTKeyCollection()))
+        let ring = try await Self.assembled(Ring(current: Self.generate(), activeSince: time.now(), collection: JWTKeyCollection()))
         try await store(ring)
         try await records.delete(Self.lockKey)
         return ring
