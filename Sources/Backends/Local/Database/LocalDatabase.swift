@@ -75,7 +75,9 @@ public final class LocalDatabase: Sendable {
     /// A consistent copy of the whole database into a new file, while it is in use.
     /// - Throws: ``LocalDatabaseError``
     public func backup(to destination: URL) async throws {
-        guard !FileManager.default.fileExists(atPath: destination.path) else { throw LocalDatabaseError.failed("\(destination.path) exists; a backup does not overwrite") }
+        guard !FileManager.default.fileExists(atPath: destination.path) else {
+            throw LocalDatabaseError.failed("\(destination.path) exists; a backup does not overwrite")
+        }
         do {
             try await read { db in try db.execute(sql: "VACUUM INTO ?", arguments: [destination.path]) }
         } catch { throw LocalDatabaseError.from(error, path: destination.path) }
@@ -98,7 +100,8 @@ public final class LocalDatabase: Sendable {
             try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         } catch {
             let existing = (try? FileManager.default.attributesOfItem(atPath: directory.path))?[.type] as? FileAttributeType
-            let reason = existing.map { $0 == .typeDirectory ? "it cannot be opened" : "it is not a directory" } ?? "it cannot be created (\((error as NSError).localizedDescription))"
+            let reason = existing.map { $0 == .typeDirectory ? "it cannot be opened" : "it is not a directory" }
+                ?? "it cannot be created (\((error as NSError).localizedDescription))"
             throw LocalDatabaseError.directory(directory.path, reason: reason)
         }
         // Also an older directory is closed to others: it holds conversations and keys.

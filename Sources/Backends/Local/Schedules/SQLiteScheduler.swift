@@ -23,7 +23,11 @@ public final class SQLiteScheduler: Scheduler, Service {
     /// Fires of one round; they are sent at once and share commits.
     private static let batch = 64
 
-    public init(_ database: LocalDatabase, inbound: any MessageQueue, grace: Duration = .seconds(3600), time: any TimeSource = SystemTime(), logger: Logger = Logger(label: "clawbot.scheduler")) {
+    /// - Parameter grace: how late a missed task still fires.
+    public init(
+        _ database: LocalDatabase, inbound: any MessageQueue, grace: Duration = .seconds(3600), time: any TimeSource = SystemTime(),
+        logger: Logger = Logger(label: "clawbot.scheduler")
+    ) {
         self.database = database
         self.inbound = inbound
         self.grace = grace
@@ -56,7 +60,8 @@ public final class SQLiteScheduler: Scheduler, Service {
             guard schedule.enabled != enabled else { return }
             schedule.enabled = enabled
             let next = try schedule.planned(after: now).map(Self.milliseconds)
-            try db.run("UPDATE schedules SET next = ?3, schedule = ?4 WHERE bot = ?1 AND task = ?2", .text(botId.rawValue), .text(taskId.rawValue), .int(next), .text(JSON.text(schedule)))
+            try db.run("UPDATE schedules SET next = ?3, schedule = ?4 WHERE bot = ?1 AND task = ?2", .text(botId.rawValue), .text(taskId.rawValue),
+                .int(next), .text(JSON.text(schedule)))
         }
     }
 
