@@ -37,11 +37,12 @@ final class CapturedOutput: Sendable {
             state.total += bytes.count
             if state.file < 0, state.total > headLimit + tailLimit { openFile(&state) }
             if state.file >= 0 { save(bytes, &state) }
-            let forHead = min(bytes.count, headLimit - state.head.count)
-            if forHead > 0 { state.head += bytes[..<forHead] }
+            let all = bytes.bindMemory(to: UInt8.self)
+            let forHead = min(all.count, headLimit - state.head.count)
+            if forHead > 0 { state.head.append(contentsOf: UnsafeBufferPointer(rebasing: all[..<forHead])) }
             // Only what can still be shown is copied; trimmed at twice the size, so that each byte moves once on average.
-            let rest = UnsafeRawBufferPointer(rebasing: bytes[max(0, forHead)...])
-            state.tail += rest.suffix(tailLimit)
+            let forTail = min(all.count - max(0, forHead), tailLimit)
+            if forTail > 0 { state.tail.append(contentsOf: UnsafeBufferPointer(rebasing: all[(all.count - forTail)...])) }
             if state.tail.count > 2 * tailLimit { state.tail.removeFirst(state.tail.count - tailLimit) }
         }
     }
