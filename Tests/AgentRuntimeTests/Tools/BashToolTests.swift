@@ -43,7 +43,9 @@ import Testing
             defer { close(held) }
             #expect(held > 2)
             #expect(try await world.bash("ls /proc/self/fd | tr '\\n' ' '").text == "0 1 2 3")
-            world.context.environment = ToolContext.inheritedEnvironment(["PATH": "/usr/bin:/bin", "CLAWBOT_PROCESS_KEY": "canary", "ANTHROPIC_API_KEY": "canary", "KEPT": "1"])
+            world.context.environment = ToolContext.inheritedEnvironment([
+                "PATH": "/usr/bin:/bin", "CLAWBOT_PROCESS_KEY": "canary", "ANTHROPIC_API_KEY": "canary", "KEPT": "1",
+            ])
             let environment = try await world.bash("env").text
             #expect(!environment.contains("canary") && environment.contains("KEPT=1"))
         }
@@ -135,7 +137,8 @@ import Testing
     func background() async throws {
         try await ToolWorld.run { world in
             let start = ContinuousClock.now
-            let result = try await world.bash("(echo early; while [ ! -e go ]; do sleep 0.02; done; echo late; exec sleep 1000) & echo $! > child; echo started")
+            let result = try await world.bash(
+                "(echo early; while [ ! -e go ]; do sleep 0.02; done; echo late; exec sleep 1000) & echo $! > child; echo started")
             #expect(ContinuousClock.now - start < .seconds(5))
             let path = try #require(result.text.firstMatch(of: /its output goes to (\S+)\.\)/)?.1)
             _ = try await world.bash("touch go")
@@ -156,7 +159,10 @@ import Testing
                 for index in 0..<24 {
                     group.addTask {
                         try await BashTool().outcome(
-                            of: .object(["command": .string("touch here-\(index); until [ $(ls here-* | wc -l) = 24 ]; do sleep 0.02; done; echo ok"), "timeout": 60_000]), in: context)
+                            of: .object([
+                                "command": .string("touch here-\(index); until [ $(ls here-* | wc -l) = 24 ]; do sleep 0.02; done; echo ok"),
+                                "timeout": 60_000,
+                            ]), in: context)
                     }
                 }
                 for try await result in group { #expect(result == .text("ok")) }

@@ -65,7 +65,9 @@ import Testing
             #expect(result.content.last == .image(mediaType: "image/png", data: Data(png)))
             let block = result.block(for: ToolUse(id: "t", name: "Read", input: .object([:])))
             #expect(block.content.last == .image(.base64(mediaType: "image/png", data: Data(png).base64EncodedString())))
-            for (name, start) in [("image/jpeg", [0xff, 0xd8, 0xff, 0xe0]), ("image/gif", Array("GIF89a".utf8)), ("image/webp", Array("RIFF0000WEBP".utf8))] {
+            for (name, start) in [
+                ("image/jpeg", [0xff, 0xd8, 0xff, 0xe0]), ("image/gif", Array("GIF89a".utf8)), ("image/webp", Array("RIFF0000WEBP".utf8)),
+            ] {
                 try world.put("x", start + [0, 1])
                 #expect(try await world.read("x").content.last == .image(mediaType: name, data: Data(start + [0, 1])))
             }
@@ -193,19 +195,26 @@ import Testing
 
     // MARK: Glob
 
-    @Test("globs match as shells and ripgrep do", arguments: [
-        ("*.swift", ["a.swift"]), ("**/*.swift", ["a.swift", "src/b.swift", "src/deep/c.swift"]), ("src/*.swift", ["src/b.swift"]),
-        ("src/**", ["src/b.swift", "src/deep/c.swift", "src/deep/d.txt"]), ("**/d?p/*.{swift,txt}", []), ("**/dee?/*.{swift,txt}", ["src/deep/c.swift", "src/deep/d.txt"]),
-        ("[ab].swift", ["a.swift"]), ("[!a].swift", []), (".hidden/*", [".hidden/h.txt"]), ("**/[b-c].swift", ["src/b.swift", "src/deep/c.swift"]),
-        ("./a.swift", ["a.swift"]), ("**/**/c*", ["src/deep/c.swift"]),
-    ])
+    @Test(
+        "globs match as shells and ripgrep do",
+        arguments: [
+            ("*.swift", ["a.swift"]), ("**/*.swift", ["a.swift", "src/b.swift", "src/deep/c.swift"]), ("src/*.swift", ["src/b.swift"]),
+            ("src/**", ["src/b.swift", "src/deep/c.swift", "src/deep/d.txt"]), ("**/d?p/*.{swift,txt}", []),
+            ("**/dee?/*.{swift,txt}", ["src/deep/c.swift", "src/deep/d.txt"]),
+            ("[ab].swift", ["a.swift"]), ("[!a].swift", []), (".hidden/*", [".hidden/h.txt"]),
+            ("**/[b-c].swift", ["src/b.swift", "src/deep/c.swift"]),
+            ("./a.swift", ["a.swift"]), ("**/**/c*", ["src/deep/c.swift"]),
+        ])
     func glob(pattern: String, expected: [String]) async throws {
         try await ToolWorld.run { world in
-            for path in ["a.swift", "src/b.swift", "src/deep/c.swift", "src/deep/d.txt", ".hidden/h.txt", ".git/objects/a.swift"] { try world.put(path, "x") }
+            for path in ["a.swift", "src/b.swift", "src/deep/c.swift", "src/deep/d.txt", ".hidden/h.txt", ".git/objects/a.swift"] {
+                try world.put(path, "x")
+            }
             symlink(".", world.folder + "/loop")
             mkfifo(world.folder + "/pipe.swift", 0o600)
             let result = try await world.call(GlobTool(), ["pattern": .string(pattern)])
-            let found = result.text == "No file matches." ? [] : result.text.split(separator: "\n").map { $0.dropFirst(world.folder.count + 1) }.sorted()
+            let found =
+                result.text == "No file matches." ? [] : result.text.split(separator: "\n").map { $0.dropFirst(world.folder.count + 1) }.sorted()
             #expect(found.map(String.init) == expected)
             let absolute = try await world.call(GlobTool(), ["pattern": .string(world.folder + "/" + pattern), "path": "/nowhere"])
             #expect(absolute == result)

@@ -19,14 +19,20 @@ import Testing
         for (index, path) in ["a.swift", "sub/b.py", "sub/c.txt"].enumerated() { try world.setModified(path, Double(1_000_000 + index)) }
     }
 
-    @Test("ripgrep and our own search find the same, in the same form", arguments: [
-        ["pattern": "let"], ["pattern": "let", "-i": true, "output_mode": "count"], ["pattern": "let", "output_mode": "content"],
-        ["pattern": "let", "output_mode": "content", "-n": false], ["pattern": "let b", "output_mode": "content", "-C": 1], ["pattern": "let", "output_mode": "content", "-A": 1],
-        ["pattern": "^import", "output_mode": "content"], ["pattern": "import", "glob": "*.py"], ["pattern": "import", "glob": "!*.py"], ["pattern": "import", "type": "swift"],
-        ["pattern": "import|let", "glob": "*.{py,swift}", "output_mode": "count"], ["pattern": "c\\(\\) \\{.*\\}", "multiline": true, "output_mode": "content"],
-        ["pattern": "let", "path": "a.swift", "output_mode": "content"], ["pattern": "print\\(\\w+\\)$", "path": "sub", "output_mode": "content"], ["pattern": "zzz"],
-        ["pattern": "let", "output_mode": "content", "-B": 1, "glob": "a.*"], ["pattern": "-n", "output_mode": "content"],
-    ] as [[String: Value]])
+    @Test(
+        "ripgrep and our own search find the same, in the same form",
+        arguments: [
+            ["pattern": "let"], ["pattern": "let", "-i": true, "output_mode": "count"], ["pattern": "let", "output_mode": "content"],
+            ["pattern": "let", "output_mode": "content", "-n": false], ["pattern": "let b", "output_mode": "content", "-C": 1],
+            ["pattern": "let", "output_mode": "content", "-A": 1],
+            ["pattern": "^import", "output_mode": "content"], ["pattern": "import", "glob": "*.py"], ["pattern": "import", "glob": "!*.py"],
+            ["pattern": "import", "type": "swift"],
+            ["pattern": "import|let", "glob": "*.{py,swift}", "output_mode": "count"],
+            ["pattern": "c\\(\\) \\{.*\\}", "multiline": true, "output_mode": "content"],
+            ["pattern": "let", "path": "a.swift", "output_mode": "content"],
+            ["pattern": "print\\(\\w+\\)$", "path": "sub", "output_mode": "content"], ["pattern": "zzz"],
+            ["pattern": "let", "output_mode": "content", "-B": 1, "glob": "a.*"], ["pattern": "-n", "output_mode": "content"],
+        ] as [[String: Value]])
     func same(input: [String: Value]) async throws {
         try await ToolWorld.run { world in
             try fill(world)
@@ -48,7 +54,9 @@ import Testing
             try fill(world)
             for (_, tool) in tools() {
                 #expect(try await world.call(tool, ["pattern": "^import"]).text == "sub/b.py\na.swift")
-                #expect(try await world.call(tool, ["pattern": "let b", "output_mode": "content", "-C": 1]).text == "a.swift-2-let a = 1\na.swift:3:let b = 2\na.swift-4-func c() {")
+                #expect(
+                    try await world.call(tool, ["pattern": "let b", "output_mode": "content", "-C": 1]).text
+                        == "a.swift-2-let a = 1\na.swift:3:let b = 2\na.swift-4-func c() {")
                 #expect(try await world.call(tool, ["pattern": "(unclosed"]).isError)
                 #expect(try await world.call(tool, ["pattern": "let", "path": "absent"]).text.hasSuffix("does not exist."))
                 #expect(try await world.call(tool, ["pattern": "let", "type": "no-such-type"]).isError)
@@ -63,9 +71,13 @@ import Testing
             for (_, tool) in tools() {
                 let first = try await world.call(tool, ["pattern": "row", "output_mode": "content", "head_limit": 2]).text
                 #expect(first == "many:1:row 1\nmany:2:row 2\n(998 more; go on with offset 2, or narrow the search.)")
-                #expect(try await world.call(tool, ["pattern": "row", "output_mode": "content", "head_limit": 1, "offset": 999]).text == "many:1000:row 1000")
+                #expect(
+                    try await world.call(tool, ["pattern": "row", "output_mode": "content", "head_limit": 1, "offset": 999]).text
+                        == "many:1000:row 1000")
                 #expect(try await world.call(tool, ["pattern": "row", "output_mode": "content"]).text.split(separator: "\n").count == 251)
-                #expect(try await world.call(tool, ["pattern": "row", "output_mode": "content", "head_limit": 0]).text.split(separator: "\n").count == 1000)
+                #expect(
+                    try await world.call(tool, ["pattern": "row", "output_mode": "content", "head_limit": 0]).text.split(separator: "\n").count
+                        == 1000)
             }
         }
     }
@@ -97,7 +109,8 @@ import Testing
     func schemas() {
         let known: [(String, [String], Bool)] = [
             ("Bash", ["command"], false), ("Read", ["file_path"], true), ("Write", ["file_path", "content"], false),
-            ("Edit", ["file_path", "old_string", "new_string"], false), ("Glob", ["pattern"], true), ("Grep", ["pattern"], true), ("TodoWrite", ["todos"], false),
+            ("Edit", ["file_path", "old_string", "new_string"], false), ("Glob", ["pattern"], true), ("Grep", ["pattern"], true),
+            ("TodoWrite", ["todos"], false),
         ]
         #expect(BuiltInTools.all.map(\.name) == known.map(\.0))
         for (tool, (_, required, isReadOnly)) in zip(BuiltInTools.all, known) {
@@ -111,10 +124,13 @@ import Testing
     func todos() async throws {
         try await ToolWorld.run { world in
             let item: (String, String) -> Value = { .object(["content": .string($0), "status": .string($1), "activeForm": .string($0 + "ing")]) }
-            let result = try await world.call(TodoWriteTool(), ["todos": .array([item("Read", "completed"), item("Test", "in_progress"), item("Ship", "pending")])])
+            let result = try await world.call(
+                TodoWriteTool(), ["todos": .array([item("Read", "completed"), item("Test", "in_progress"), item("Ship", "pending")])])
             #expect(result.text == "The list is now:\n[x] Read\n[>] Test\n[ ] Ship")
             #expect(world.context.todos.items.map(\.status) == [.completed, .inProgress, .pending])
-            #expect(try await world.call(TodoWriteTool(), ["todos": .array([item("Read", "done")])]).text.contains("must be one of pending, in_progress, completed"))
+            #expect(
+                try await world.call(TodoWriteTool(), ["todos": .array([item("Read", "done")])]).text.contains(
+                    "must be one of pending, in_progress, completed"))
             #expect(world.context.todos.items.count == 3)
         }
     }

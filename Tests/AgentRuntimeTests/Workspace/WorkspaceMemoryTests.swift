@@ -37,7 +37,8 @@ import Testing
             #expect(memory.parts.map(\.text) == ["policy", "manual", "group", "shared", "- a/x.md\n- b.md"])
             #expect(memory.parts.map(\.layer) == WorkspaceMemory.Layer.allCases)
             #expect(memory.parts.map(\.isWritable) == [false, true, true, false, true])
-            #expect(memory.text().hasPrefix("Contents of \(folder)/policy.md (the operator's rules, which come before all others, read-only):\n\npolicy"))
+            #expect(
+                memory.text().hasPrefix("Contents of \(folder)/policy.md (the operator's rules, which come before all others, read-only):\n\npolicy"))
             #expect(memory.text(of: [.group]).hasSuffix("group"))
             let inGroup = try await WorkspaceMemory.load(paths, botName: "Ada", memoryWritable: false)
             #expect(inGroup.parts.map(\.isWritable) == [false, false, true, false, false])

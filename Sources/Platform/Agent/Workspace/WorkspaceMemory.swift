@@ -111,7 +111,9 @@ private struct MemoryReader {
         let limit = min(limits.fileBytes, bytesLeft)
         var text = whole
         if whole.utf8.count > limit {
-            text = String(decoding: whole.utf8.prefix(limit), as: UTF8.self) + "\n(Cut here: the file is larger than memory may be. Read the rest with Read.)"
+            text =
+                String(decoding: whole.utf8.prefix(limit), as: UTF8.self)
+                + "\n(Cut here: the file is larger than memory may be. Read the rest with Read.)"
         }
         bytesLeft -= min(limit, whole.utf8.count)
         guard !whole.allSatisfy(\.isWhitespace) else { return }
@@ -142,7 +144,8 @@ private struct MemoryReader {
             } else if path.hasPrefix("/") {
                 absolute = path
             } else {
-                absolute = URL(filePath: path, relativeTo: URL(filePath: (file as NSString).deletingLastPathComponent, directoryHint: .isDirectory))
+                absolute =
+                    URL(filePath: path, relativeTo: URL(filePath: (file as NSString).deletingLastPathComponent, directoryHint: .isDirectory))
                     .standardizedFileURL.path
             }
             if FileAccess.status(absolute)?.kind == .file { return absolute }
@@ -167,6 +170,9 @@ private struct MemoryReader {
         names.sort()
         var lines = names.prefix(limit).map { "- " + $0.filter { !$0.isNewline } }
         if names.count > limit { lines.append("- … and more") }
-        parts.append(.init(layer: .learnings, path: folder, text: lines.joined(separator: "\n"), importedBy: nil, isWritable: mayWrite && access(folder, W_OK) == 0))
+        parts.append(
+            .init(
+                layer: .learnings, path: folder, text: lines.joined(separator: "\n"), importedBy: nil,
+                isWritable: mayWrite && access(folder, W_OK) == 0))
     }
 }

@@ -75,7 +75,9 @@ final class CapturedOutput: Sendable {
             let left = state.total - head.count - end.count
             var note = "[\(left) bytes left out"
             if let path = state.filePath {
-                note += state.total > fileLimit ? "; the first \(FileAccess.sizeText(fileLimit)) of the output are in \(path)" : "; the whole output is in \(path)"
+                note +=
+                    state.total > fileLimit
+                    ? "; the first \(FileAccess.sizeText(fileLimit)) of the output are in \(path)" : "; the whole output is in \(path)"
             }
             return Self.text(head) + "\n\n… \(note)] …\n\n" + Self.text(end)
         }
@@ -83,7 +85,9 @@ final class CapturedOutput: Sendable {
 
     /// Text from any bytes: broken UTF-8 replaced, control characters (but tab, newline, return, escape) left out.
     static func text(_ bytes: [UInt8]) -> String {
-        let clean = bytes.contains { $0 < 0x20 && ![0x09, 0x0a, 0x0d, 0x1b].contains($0) } ? bytes.filter { $0 >= 0x20 || [0x09, 0x0a, 0x0d, 0x1b].contains($0) } : bytes
+        let clean =
+            bytes.contains { $0 < 0x20 && ![0x09, 0x0a, 0x0d, 0x1b].contains($0) }
+            ? bytes.filter { $0 >= 0x20 || [0x09, 0x0a, 0x0d, 0x1b].contains($0) } : bytes
         let start = clean.prefix(3).prefix { $0 & 0xc0 == 0x80 }.count
         return String(decoding: clean[start...], as: UTF8.self)
     }
