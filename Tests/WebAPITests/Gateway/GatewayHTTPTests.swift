@@ -203,7 +203,9 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
     private func withSockets(_ door: Door, _ body: (GatewaySockets, HTTPClient, String) async throws -> Void) async throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("gw-\(UInt32.random(in: 0...UInt32.max))").path
         let sockets = try GatewaySockets(routes: door.routes, runtimeDirectory: directory)
-        let client = HTTPClient(eventLoopGroupProvider: .singleton)
+        var configuration = HTTPClient.Configuration()
+        configuration.connectionPool.retryConnectionEstablishment = false
+        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
         do { try await body(sockets, client, directory) } catch { Issue.record(error) }
         await sockets.closeAll()
         try await client.shutdown()
@@ -240,6 +242,7 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
             let clock = ContinuousClock(), begin = clock.now
             for number in 0..<300 { _ = try await sockets.open(session: SessionKey(botId: door.botId, groupJid: GroupJID("web:\(number)"))) }
             let each = (clock.now - begin) / 300
+            // Alone on the machine it is well under 2 ms; tests beside this one take their share.
             #expect(each < .milliseconds(20), "opening took \(each) each")
             #expect(await sockets.openCount == 300)
             await sockets.closeAll()

@@ -48,7 +48,6 @@ extension TaskService {
     }
 
     private static func next(_ task: ScheduledTask, after date: Date) throws -> Date? {
-        guard let timezone = TimeZone(identifier: task.timezone) else { return nil }
-        return try TaskRules.recurrence(task).next(after: date, timezone: timezone)
+        try TaskRules.recurrence(task).next(after: date, timezone: task.timezone)
     }
 }

@@ -114,7 +114,9 @@ public actor GatewaySockets {
     public func closeAll() async {
         let all = listeners
         listeners = [:]
-        for listener in all.values { await close(listener) }
+        await withDiscardingTaskGroup { group in
+            for listener in all.values { group.addTask { await self.close(listener) } }
+        }
     }
 
     public var openCount: Int { listeners.count }
