@@ -31,7 +31,9 @@ enum TaskRules {
     }
     private static func promptProblem(_ prompt: String) -> FieldProblem? {
         let count = prompt.unicodeScalars.count
-        guard (1...5000).contains(count), !prompt.allSatisfy(\.isWhitespace) else { return FieldProblem("prompt", "prompt must have 1 to 5000 characters.") }
+        guard (1...5000).contains(count), !prompt.allSatisfy(\.isWhitespace) else {
+            return FieldProblem("prompt", "prompt must have 1 to 5000 characters.")
+        }
         let isClean = prompt.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f || $0 == "\n" || $0 == "\t" }
         return isClean ? nil : FieldProblem("prompt", "prompt must not hold control characters.")
     }
