@@ -31,7 +31,8 @@ import Testing
         #expect(await refused(world, "v2" + token.dropFirst(2)))
     }
 
-    @Test("SEC-73: a grant dies with expiry, stop, final reply, a new run, a new epoch, pause, deletion and suspension",
+    @Test(
+        "SEC-73: a grant dies with expiry, stop, final reply, a new run, a new epoch, pause, deletion and suspension",
         arguments: ["expiry", "stop", "final", "superseded", "epoch", "settled", "paused", "deleted", "suspended"])
     func SEC_73_deaths(_ event: String) async throws {
         let world = try await GatewayWorld()

@@ -34,7 +34,8 @@ struct GatewayWorld {
         tasks = TaskService(records: records, scheduler: scheduler, time: time)
         let resolution = ProviderResolution(records: records, secrets: secrets, stage: "test", kinds: [.anthropicCompatible: provider])
         gateway = AgentGateway(
-            records: records, objects: objects, replies: replies, live: live, tasks: tasks, providers: resolution, quota: quota, signer: signer, time: time)
+            records: records, objects: objects, replies: replies, live: live, tasks: tasks, providers: resolution, quota: quota, signer: signer,
+            time: time)
         var user = User(userId: userId, email: "a@example.org", at: time.now())
         user.quota.maxTasksPerBot = 3
         try await records.put(user)
@@ -51,12 +52,14 @@ struct GatewayWorld {
     /// Starts a run in the conversation and returns its grant.
     @discardableResult
     func start(
-        _ invocation: InvocationID = InvocationID(ULID.make()), group: GroupJID? = nil, memoryWritable: Bool = true, change: (inout Session) -> Void = { _ in }
+        _ invocation: InvocationID = InvocationID(ULID.make()), group: GroupJID? = nil, memoryWritable: Bool = true,
+        change: (inout Session) -> Void = { _ in }
     ) async throws -> (token: String, id: InvocationID) {
         let key = SessionKey(botId: botId, groupJid: group ?? self.group)
         var session = Session(session: key, userId: userId)
         var run = Run(
-            invocationId: invocation, attempt: 1, startedAt: time.now(), deadline: time.now() + 600, node: "n", channelType: .web, isGroup: false, slot: "s1",
+            invocationId: invocation, attempt: 1, startedAt: time.now(), deadline: time.now() + 600, node: "n", channelType: .web, isGroup: false,
+            slot: "s1",
             model: "m-1", providerId: ProviderID("p1"), toolWhitelist: ToolWhitelist())
         run.messageId = MessageID("q1")
         run.messageTimestamp = time.now()
@@ -67,10 +70,15 @@ struct GatewayWorld {
         return (try token(invocation, group: key.groupJid, epoch: session.epoch, memoryWritable: memoryWritable), invocation)
     }
 
-    func token(_ invocation: InvocationID, group: GroupJID? = nil, epoch: Int = 0, scopes: Set<Grant.Scope> = Set(Grant.Scope.allCases), memoryWritable: Bool = true) throws -> String {
-        try signer.sign(Grant(
-            userId: userId, botId: botId, groupJid: group ?? self.group, channelType: .web, invocationId: invocation, sessionEpoch: epoch, scopes: scopes,
-            issuedAt: time.now(), expiresAt: time.now() + 660, memoryWritable: memoryWritable))
+    func token(
+        _ invocation: InvocationID, group: GroupJID? = nil, epoch: Int = 0, scopes: Set<Grant.Scope> = Set(Grant.Scope.allCases),
+        memoryWritable: Bool = true
+    ) throws -> String {
+        try signer.sign(
+            Grant(
+                userId: userId, botId: botId, groupJid: group ?? self.group, channelType: .web, invocationId: invocation, sessionEpoch: epoch,
+                scopes: scopes,
+                issuedAt: time.now(), expiresAt: time.now() + 660, memoryWritable: memoryWritable))
     }
 
     func run(_ token: String, _ scope: Grant.Scope = .objects) async throws -> AuthorizedRun {
@@ -143,8 +151,12 @@ final class ScriptedProvider: ModelProvider {
     static func start(input: Int, cacheRead: Int = 0) -> ByteBuffer {
         event(#"{"type":"message_start","message":{"usage":{"input_tokens":\#(input),"output_tokens":1,"cache_read_input_tokens":\#(cacheRead)}}}"#)
     }
-    static func text(_ text: String) -> ByteBuffer { event(#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"\#(text)"}}"#) }
-    static func end(output: Int) -> ByteBuffer { event(#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":\#(output)}}"#) }
+    static func text(_ text: String) -> ByteBuffer {
+        event(#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"\#(text)"}}"#)
+    }
+    static func end(output: Int) -> ByteBuffer {
+        event(#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":\#(output)}}"#)
+    }
     static let stop = event(#"{"type":"message_stop"}"#)
 
     static func stream(_ texts: [String], input: Int = 10, output: Int = 5) -> ModelResponse {

@@ -159,10 +159,12 @@ import Testing
         #expect(world.provider.calls.withLock { $0.first?.key?.reveal() } == "sk-canary")
     }
 
-    @Test("two names for one field are refused, so that the endpoint sees the model that was checked", arguments: [
-        #"{"model":"m-1","max_tokens":5,"model":"m-3","messages":[]}"#, #"{"mod\u0065l":"m-3","model":"m-1","max_tokens":5}"#,
-        #"{"model":"m-1","max_tokens":5"#, #"[1]"#, #"{"model":"m-1"}"#, #"{"model":"m-1","max_tokens":5} x"#,
-    ])
+    @Test(
+        "two names for one field are refused, so that the endpoint sees the model that was checked",
+        arguments: [
+            #"{"model":"m-1","max_tokens":5,"model":"m-3","messages":[]}"#, #"{"mod\u0065l":"m-3","model":"m-1","max_tokens":5}"#,
+            #"{"model":"m-1","max_tokens":5"#, #"[1]"#, #"{"model":"m-1"}"#, #"{"model":"m-1","max_tokens":5} x"#,
+        ])
     func strictTopLevel(_ body: String) async throws {
         let world = try await GatewayWorld()
         let (token, _) = try await world.start()

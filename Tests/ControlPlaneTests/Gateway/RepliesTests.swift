@@ -27,7 +27,9 @@ import Testing
         #expect(queued.first?.userId == world.userId)
     }
 
-    @Test("the same sequence with the same body has the same answer, with another body it is refused, and none is left out") func sequences() async throws {
+    @Test("the same sequence with the same body has the same answer, with another body it is refused, and none is left out") func sequences()
+        async throws
+    {
         let world = try await GatewayWorld()
         let (token, _) = try await world.start()
         let first = message(0, "one")
@@ -63,10 +65,14 @@ import Testing
         let key = try ObjectKey(checking: folder + "a.txt")
         try await world.objects.put(key, Data("hi".utf8))
         func file(_ key: String) -> [String: Value] {
-            ["sequence": 0, "messageId": .string(id), "kind": "file", "file": .object(["objectKey": .string(key), "fileName": "a.txt", "mimeType": "text/plain"])]
+            [
+                "sequence": 0, "messageId": .string(id), "kind": "file",
+                "file": .object(["objectKey": .string(key), "fileName": "a.txt", "mimeType": "text/plain"]),
+            ]
         }
         for foreign in [
-            world.layout.attachments(GroupJID("web:other"), MessageID(id)) + "a.txt", world.layout.botMemory, folder + "missing.txt", "x/y/attachments/a.txt",
+            world.layout.attachments(GroupJID("web:other"), MessageID(id)) + "a.txt", world.layout.botMemory, folder + "missing.txt",
+            "x/y/attachments/a.txt",
         ] {
             let refusal = await error { _ = try await world.reply(token, file(foreign)) }
             guard case .notFound = refusal else { Issue.record("\(foreign): \(String(describing: refusal))"); continue }
@@ -84,7 +90,9 @@ import Testing
         let (token, id) = try await world.start()
         let run = try await world.run(token, .model)
         _ = try await world.gateway.model(run, .messages, body: world.request(), version: nil, beta: nil).text()
-        let body: [String: Value] = ["sequence": 0, "messageId": .string(ULID.make()), "kind": "final", "text": "done", "newSessionId": "s-1", "numTurns": 2]
+        let body: [String: Value] = [
+            "sequence": 0, "messageId": .string(ULID.make()), "kind": "final", "text": "done", "newSessionId": "s-1", "numTurns": 2,
+        ]
         let answer = try await world.reply(token, body)
         let stored = try #require(try await world.storedRun())
         #expect(stored.final?.text == "done")
@@ -114,7 +122,9 @@ import Testing
         let (token, _) = try await world.start()
         let accepted = await withTaskGroup(of: Bool.self) { group in
             for text in ["a", "b"] {
-                group.addTask { (try? await world.reply(token, ["sequence": 0, "messageId": .string(ULID.make()), "kind": "final", "text": .string(text)])) != nil }
+                group.addTask {
+                    (try? await world.reply(token, ["sequence": 0, "messageId": .string(ULID.make()), "kind": "final", "text": .string(text)])) != nil
+                }
             }
             return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
         }
@@ -125,9 +135,12 @@ import Testing
     @Test("SEC-113: an error reply says the fixed sentence and the reference, whatever the agent wrote") func SEC_113_errorText() async throws {
         let world = try await GatewayWorld()
         let (token, id) = try await world.start()
-        _ = try await world.reply(token, [
-            "sequence": 0, "messageId": .string(ULID.make()), "kind": "error", "errorCode": "provider-unavailable", "text": "/root/secret: Traceback",
-        ])
+        _ = try await world.reply(
+            token,
+            [
+                "sequence": 0, "messageId": .string(ULID.make()), "kind": "error", "errorCode": "provider-unavailable",
+                "text": "/root/secret: Traceback",
+            ])
         let text = try #require(try await world.queued().first?.text)
         #expect(text == "\(FailureCode.providerUnavailable.sentence) (reference \(id.rawValue))")
         #expect(try await world.storedRun()?.final?.errorCode == .providerUnavailable)
@@ -148,9 +161,11 @@ import Testing
         try await world.change(Bot.key(world.userId, world.botId), .set("duringRun", "steer"))
         let (token, _) = try await world.start()
         func put(_ id: String, _ state: Message.State, after: TimeInterval, group: GroupJID? = nil) async throws {
-            try await world.records.put(Message(
-                botId: world.botId, groupJid: group ?? world.group, messageId: MessageID(id), timestamp: world.time.now() + after, sender: "u", senderName: "U",
-                content: id, isBotMessage: false, channelType: .web, isGroup: false, state: state))
+            try await world.records.put(
+                Message(
+                    botId: world.botId, groupJid: group ?? world.group, messageId: MessageID(id), timestamp: world.time.now() + after, sender: "u",
+                    senderName: "U",
+                    content: id, isBotMessage: false, channelType: .web, isGroup: false, state: state))
         }
         try await put("q1", .queued, after: 0)
         try await put("q3", .queued, after: 2)
@@ -159,9 +174,11 @@ import Testing
         try await put("elsewhere", .queued, after: 1, group: GroupJID("web:other"))
         let run = try await world.run(token, .reply)
         #expect(try await world.gateway.inbox(run).map(\.text) == ["q2", "q3"])
-        _ = try await world.reply(token, [
-            "sequence": 0, "messageId": .string(ULID.make()), "kind": "final", "text": "both", "alsoAnswers": .array(["q2", "elsewhere"]),
-        ])
+        _ = try await world.reply(
+            token,
+            [
+                "sequence": 0, "messageId": .string(ULID.make()), "kind": "final", "text": "both", "alsoAnswers": .array(["q2", "elsewhere"]),
+            ])
         #expect(try await world.storedRun()?.alsoAnswers.map(\.messageId) == [MessageID("q2")])
     }
 
@@ -170,9 +187,12 @@ import Testing
         let (token, _) = try await world.start()
         for number in 0..<25 {
             for group in [world.group, GroupJID("web:other")] {
-                try await world.records.put(Message(
-                    botId: world.botId, groupJid: group, messageId: MessageID("m\(number)"), timestamp: world.time.now() + Double(number), sender: "u", senderName: "U",
-                    content: number % 2 == 0 ? "Teal \(number)" : "red \(number)", isBotMessage: false, channelType: .web, isGroup: false, state: .answered))
+                try await world.records.put(
+                    Message(
+                        botId: world.botId, groupJid: group, messageId: MessageID("m\(number)"), timestamp: world.time.now() + Double(number),
+                        sender: "u", senderName: "U",
+                        content: number % 2 == 0 ? "Teal \(number)" : "red \(number)", isBotMessage: false, channelType: .web, isGroup: false,
+                        state: .answered))
             }
         }
         let run = try await world.run(token, .history)
@@ -203,7 +223,9 @@ import Testing
         try await world.gateway.events(run, body)
         var reader = stream.makeAsyncIterator()
         #expect(await reader.next() == .delta(groupJid: world.group, invocationId: id, messageId: MessageID(message), index: 0, text: "hello"))
-        let bad = AsyncStream<ByteBuffer> { $0.yield(ByteBuffer(string: "{\"type\":\"delta\",\"groupJid\":\"x\"}\n")); $0.finish() }
+        let bad = AsyncStream<ByteBuffer> {
+            $0.yield(ByteBuffer(string: "{\"type\":\"delta\",\"groupJid\":\"x\"}\n")); $0.finish()
+        }
         await #expect(throws: GatewayError.self) { try await world.gateway.events(run, bad) }
     }
 

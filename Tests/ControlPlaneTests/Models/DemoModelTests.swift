@@ -6,39 +6,62 @@ import Testing
 @testable import ControlPlane
 
 @Suite("The demo model") struct DemoModelTests {
-    private static let tools = ["Read", "Write", "Edit", "Glob", "Bash"].map { tool($0, []) } + [
-        tool("mcp__clawbot__send_file", ["file_path", "caption"]),
-        tool("mcp__clawbot__schedule_task", ["prompt", "scheduleType", "scheduleValue", "timezone"]),
-    ]
+    private static let tools =
+        ["Read", "Write", "Edit", "Glob", "Bash"].map { tool($0, []) } + [
+            tool("mcp__clawbot__send_file", ["file_path", "caption"]),
+            tool("mcp__clawbot__schedule_task", ["prompt", "scheduleType", "scheduleValue", "timezone"]),
+        ]
     private static func tool(_ name: String, _ parameters: [String]) -> Value {
-        .object(["name": .string(name), "input_schema": .object(["properties": .object(Dictionary(uniqueKeysWithValues: parameters.map { ($0, Value.object([:])) }))])])
+        .object([
+            "name": .string(name),
+            "input_schema": .object(["properties": .object(Dictionary(uniqueKeysWithValues: parameters.map { ($0, Value.object([:])) }))]),
+        ])
     }
     private func user(_ text: String) -> Value {
-        let envelope = "<context timezone=\"Europe/Berlin\" now=\"2026-03-01T09:00:00\" />\n<messages><message sender=\"Ann\" time=\"09:00\">\(text)</message></messages>"
+        let envelope =
+            "<context timezone=\"Europe/Berlin\" now=\"2026-03-01T09:00:00\" />\n<messages><message sender=\"Ann\" time=\"09:00\">\(text)</message></messages>"
         return .object(["role": "user", "content": .array([.object(["type": "text", "text": .string(envelope)])])])
     }
     /// Runs the demo's tool loop with a scripted workspace; returns the calls and the last words.
-    private func converse(_ text: String, _ run: (DemoModel.Turn.ToolUse) -> (String, Bool) = { _ in ("ok", false) }) throws -> (calls: [DemoModel.Turn.ToolUse], said: String) {
+    private func converse(_ text: String, _ run: (DemoModel.Turn.ToolUse) -> (String, Bool) = { _ in ("ok", false) }) throws -> (
+        calls: [DemoModel.Turn.ToolUse], said: String
+    ) {
         var messages = [user(text)], calls: [DemoModel.Turn.ToolUse] = []
         for round in 0..<10 {
             let turn = try #require(DemoModel.respond(to: .object(["messages": .array(messages), "tools": .array(Self.tools)])))
             guard let tool = turn.tool else { return (calls, turn.text) }
             calls.append(tool)
             let (result, isError) = run(tool)
-            messages.append(.object(["role": "assistant", "content": .array([.object(["type": "tool_use", "id": .string("t\(round)"), "name": .string(tool.name), "input": .object(tool.input)])])]))
-            messages.append(.object(["role": "user", "content": .array([.object(["type": "tool_result", "tool_use_id": .string("t\(round)"), "content": .string(result), "is_error": .bool(isError)])])]))
+            messages.append(
+                .object([
+                    "role": "assistant",
+                    "content": .array([
+                        .object(["type": "tool_use", "id": .string("t\(round)"), "name": .string(tool.name), "input": .object(tool.input)])
+                    ]),
+                ]))
+            messages.append(
+                .object([
+                    "role": "user",
+                    "content": .array([
+                        .object(["type": "tool_result", "tool_use_id": .string("t\(round)"), "content": .string(result), "is_error": .bool(isError)])
+                    ]),
+                ]))
         }
         Issue.record("the demo does not come to an end")
         return (calls, "")
     }
 
-    @Test("it greets, helps and echoes, always labelled", arguments: ["hi", "Hello!", "help", "what can you do?", "the weather is fine", "count to 3", "is it late?"])
+    @Test(
+        "it greets, helps and echoes, always labelled",
+        arguments: ["hi", "Hello!", "help", "what can you do?", "the weather is fine", "count to 3", "is it late?"])
     func labelled(_ text: String) throws {
         #expect(try converse(text).said.hasPrefix("[demo] "))
     }
 
     @Test("a first note makes the memory file") func remembersFirst() throws {
-        let (calls, said) = try converse("remember that my favourite colour is teal") { $0.name == "Read" ? ("File does not exist.", true) : ("ok", false) }
+        let (calls, said) = try converse("remember that my favourite colour is teal") {
+            $0.name == "Read" ? ("File does not exist.", true) : ("ok", false)
+        }
         #expect(calls.map(\.name) == ["Read", "Write"])
         #expect(calls[1].input["file_path"] == "/workspace/group/CLAUDE.md")
         #expect(calls[1].input["content"]?.string?.hasSuffix("- my favourite colour is teal\n") == true)
@@ -80,15 +103,20 @@ import Testing
         #expect(said.contains("Linux sandbox"))
     }
 
-    @Test("reminders become tasks in the person's time zone", arguments: [
-        ("remind me in 1 minute to stretch", "once", "2026-03-01T09:01:00"), ("Remind me to stretch in 2 hours", "once", "2026-03-01T11:00:00"),
-        ("in 5 minutes remind me to stretch", "once", "2026-03-01T09:05:00"), ("every 10 minutes remind me to stretch", "interval", "600000"),
-        ("every hour stretch", "interval", "3600000"), ("remind me every day at 7:30 to stretch", "cron", "30 7 * * *"),
-    ])
+    @Test(
+        "reminders become tasks in the person's time zone",
+        arguments: [
+            ("remind me in 1 minute to stretch", "once", "2026-03-01T09:01:00"), ("Remind me to stretch in 2 hours", "once", "2026-03-01T11:00:00"),
+            ("in 5 minutes remind me to stretch", "once", "2026-03-01T09:05:00"), ("every 10 minutes remind me to stretch", "interval", "600000"),
+            ("every hour stretch", "interval", "3600000"), ("remind me every day at 7:30 to stretch", "cron", "30 7 * * *"),
+        ])
     func reminders(_ text: String, _ type: String, _ value: String) throws {
         let (calls, said) = try converse(text)
         #expect(calls.map(\.name) == ["mcp__clawbot__schedule_task"])
-        #expect(calls.first?.input == ["prompt": "Reminder: stretch", "scheduleType": .string(type), "scheduleValue": .string(value), "timezone": "Europe/Berlin"])
+        #expect(
+            calls.first?.input == [
+                "prompt": "Reminder: stretch", "scheduleType": .string(type), "scheduleValue": .string(value), "timezone": "Europe/Berlin",
+            ])
         #expect(said.contains("stretch"))
     }
 
@@ -103,7 +131,8 @@ import Testing
     }
 
     @Test("its stream has the events of the Messages API in their order, and its usage is counted") func wire() async throws {
-        let body = try JSON.data(.object(["model": "demo", "max_tokens": 1000, "stream": true, "messages": .array([user("run ls")]), "tools": .array(Self.tools)]))
+        let body = try JSON.data(
+            .object(["model": "demo", "max_tokens": 1000, "stream": true, "messages": .array([user("run ls")]), "tools": .array(Self.tools)]))
         let call = ModelCall(
             operation: .messages, body: ByteBuffer(bytes: body), model: "demo", streams: true,
             provider: Provider(providerId: Provider.demoID, name: "Demo", type: .demo, modelIds: ["demo"], at: Date()), key: nil)

@@ -6,9 +6,12 @@ import Testing
 @testable import ControlPlane
 
 @Suite("Providers") struct ProviderTests {
-    @Test("a base URL is taken in every spelling that people use", arguments: [
-        "https://api.example.com", "https://api.example.com/", "https://api.example.com/v1", "https://api.example.com/v1/", "https://api.example.com/v1/messages",
-    ])
+    @Test(
+        "a base URL is taken in every spelling that people use",
+        arguments: [
+            "https://api.example.com", "https://api.example.com/", "https://api.example.com/v1", "https://api.example.com/v1/",
+            "https://api.example.com/v1/messages",
+        ])
     func baseURLs(_ base: String) {
         #expect(AnthropicCompatibleProvider.endpoint(base, .messages) == "https://api.example.com/v1/messages")
         #expect(AnthropicCompatibleProvider.endpoint(base, .countTokens) == "https://api.example.com/v1/messages/count_tokens")
@@ -51,7 +54,8 @@ import Testing
 
     @Test("files in a request are not estimated as text") func estimate() throws {
         let file = String(repeating: "QUJD", count: 100_000)
-        let body = ByteBuffer(string: #"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"image","source":{"data":"\#(file)"}}]}]}"#)
+        let body = ByteBuffer(
+            string: #"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":[{"type":"image","source":{"data":"\#(file)"}}]}]}"#)
         let request = try ModelRequest(body, operation: .messages)
         #expect(request.estimatedInputTokens < 10_000 && request.estimatedInputTokens > 1_000)
         #expect(String(buffer: request.body(body, withModel: "n\"2")).hasPrefix(#"{"model":"n\"2","max_tokens":9"#))

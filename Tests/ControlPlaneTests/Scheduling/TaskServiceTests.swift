@@ -8,7 +8,9 @@ import Testing
     private func draft(_ value: String = "600000", _ type: ScheduledTask.ScheduleType = .interval) -> TaskDraft {
         TaskDraft(prompt: "do it", scheduleType: type, scheduleValue: value)
     }
-    private func count(_ world: GatewayWorld) async throws -> Int? { try await world.records.get(Bot.self, Bot.key(world.userId, world.botId))?.taskCount }
+    private func count(_ world: GatewayWorld) async throws -> Int? {
+        try await world.records.get(Bot.self, Bot.key(world.userId, world.botId))?.taskCount
+    }
     private func problem(_ body: () async throws -> Void) async -> TaskError? {
         do { try await body() } catch { return error as? TaskError }
         return nil
@@ -23,13 +25,17 @@ import Testing
         #expect(made == 3)
         #expect(try await count(world) == 3)
         #expect(world.scheduler.schedules.withLock { $0.count } == 3)
-        #expect(await problem { _ = try await world.tasks.create(draft(), .bot(world.userId, world.botId)) } == .invalid("groupJid", "groupJid is required."))
+        #expect(
+            await problem { _ = try await world.tasks.create(draft(), .bot(world.userId, world.botId)) }
+                == .invalid("groupJid", "groupJid is required."))
     }
 
     @Test("what the scheduler refuses leaves nothing behind") func refused() async throws {
         let world = try await GatewayWorld()
         world.scheduler.refusal.withLock { $0 = ScheduleError("The scheduler cannot express this.") }
-        #expect(await problem { _ = try await world.tasks.create(draft(), .group(world.userId, world.session)) } == .invalid("scheduleValue", "The scheduler cannot express this."))
+        #expect(
+            await problem { _ = try await world.tasks.create(draft(), .group(world.userId, world.session)) }
+                == .invalid("scheduleValue", "The scheduler cannot express this."))
         #expect(try await count(world) == 0)
         #expect(try await world.tasks.list(.bot(world.userId, world.botId)).items.isEmpty)
     }
@@ -37,7 +43,8 @@ import Testing
     @Test("bad fields are refused with a sentence", arguments: ["", "59999", "60001", "1.5", "-60000", "99999999999999", "sixty"])
     func intervals(_ value: String) async throws {
         let world = try await GatewayWorld()
-        guard case .invalid(let problems) = await problem({ _ = try await world.tasks.create(draft(value), .group(world.userId, world.session)) }) else {
+        guard case .invalid(let problems) = await problem({ _ = try await world.tasks.create(draft(value), .group(world.userId, world.session)) })
+        else {
             Issue.record("accepted \(value)")
             return
         }
@@ -95,7 +102,8 @@ import Testing
         let task = try await world.tasks.create(draft(at, .once), scope)
         let fire = try #require(task.nextRun)
         for _ in 0..<2 {
-            try await world.tasks.completeFire(world.botId, task.taskId, scheduledFor: fire, outcome: .success, result: String(repeating: "é", count: 600))
+            try await world.tasks.completeFire(
+                world.botId, task.taskId, scheduledFor: fire, outcome: .success, result: String(repeating: "é", count: 600))
         }
         let done = try await world.tasks.get(task.taskId, scope)
         #expect(done.status == .completed && done.nextRun == nil && done.lastStatus == .success && done.lastResult?.unicodeScalars.count == 500)

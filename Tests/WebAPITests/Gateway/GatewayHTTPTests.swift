@@ -35,9 +35,10 @@ private struct Door {
             tasks: TaskService(records: records, scheduler: NoScheduler(), time: time),
             providers: ProviderResolution(records: records, secrets: secrets, stage: "t", kinds: kinds), quota: Plenty(), signer: signer, time: time)
         routes = GatewayRoutes(gateway: gateway)
-        token = try signer.sign(Grant(
-            userId: userId, botId: botId, groupJid: group, channelType: .web, invocationId: invocation, sessionEpoch: 0, issuedAt: time.now(),
-            expiresAt: time.now() + 600))
+        token = try signer.sign(
+            Grant(
+                userId: userId, botId: botId, groupJid: group, channelType: .web, invocationId: invocation, sessionEpoch: 0, issuedAt: time.now(),
+                expiresAt: time.now() + 600))
         try await records.put(User(userId: userId, email: "a@example.org", at: time.now()))
         var bot = Bot(botId: botId, userId: userId, name: "Bo", at: time.now())
         bot.status = .active
@@ -47,7 +48,8 @@ private struct Door {
         if let key, let provider { try await secrets.put(ProviderResolution.secretName(stage: "t", provider.providerId), Secret(key)) }
         var session = Session(session: SessionKey(botId: botId, groupJid: group), userId: userId)
         session.run = Run(
-            invocationId: invocation, attempt: 1, startedAt: time.now(), deadline: time.now() + 540, node: "n", channelType: .web, isGroup: false, slot: "s",
+            invocationId: invocation, attempt: 1, startedAt: time.now(), deadline: time.now() + 540, node: "n", channelType: .web, isGroup: false,
+            slot: "s",
             model: provider?.modelIds.first ?? "demo", providerId: provider?.providerId ?? Provider.demoID, toolWhitelist: ToolWhitelist())
         try await records.put(session)
     }
@@ -94,10 +96,14 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
                     #expect(json(response.body)["type"]?.string == "urn:clawbot:problem:\(slug)")
                 }
             }
-            try await client.execute(uri: "/agent/v1/replies", method: .post, headers: [.authorization: "Bearer \(door.token)", .contentType: "text/plain"], body: body) {
+            try await client.execute(
+                uri: "/agent/v1/replies", method: .post, headers: [.authorization: "Bearer \(door.token)", .contentType: "text/plain"], body: body
+            ) {
                 #expect($0.status == .unsupportedMediaType)
             }
-            try await client.execute(uri: "/agent/v1/replies", method: .post, headers: door.headers, body: ByteBuffer(repeating: 0x20, count: 257 << 10)) {
+            try await client.execute(
+                uri: "/agent/v1/replies", method: .post, headers: door.headers, body: ByteBuffer(repeating: 0x20, count: 257 << 10)
+            ) {
                 #expect($0.status == .contentTooLarge)
             }
         }
@@ -106,7 +112,8 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
     @Test("SEC-72: a grant in a query or cookie is none; unknown paths, methods and encodings are refused") func SEC_72_places() async throws {
         let door = try await Door()
         try await door.test { client in
-            try await client.execute(uri: "/agent/v1/inbox?grant=\(door.token)", method: .get, headers: [.cookie: "grant=\(door.token)"]) { response in
+            try await client.execute(uri: "/agent/v1/inbox?grant=\(door.token)", method: .get, headers: [.cookie: "grant=\(door.token)"]) {
+                response in
                 #expect(response.status == .unauthorized)
                 #expect(response.headers[.wwwAuthenticate] == "Bearer error=\"invalid_token\"")
             }
@@ -128,7 +135,9 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
     @Test("objects are put, read by range, listed and deleted under their encoded keys") func objects() async throws {
         let door = try await Door()
         let key = door.layout.workspace(door.group) + "a b.txt"
-        let path = "/agent/v1/objects/" + key.split(separator: "/").map { $0.addingPercentEncoding(withAllowedCharacters: .alphanumerics)! }.joined(separator: "/")
+        let path =
+            "/agent/v1/objects/"
+            + key.split(separator: "/").map { $0.addingPercentEncoding(withAllowedCharacters: .alphanumerics)! }.joined(separator: "/")
         try await door.test { client in
             var etag = ""
             try await client.execute(uri: path, method: .put, headers: door.headers, body: ByteBuffer(string: "hello")) { response in
@@ -142,16 +151,24 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
                 #expect(response.headers[.contentRange] == "bytes 1-3/5")
             }
             try await client.execute(uri: path, method: .get, headers: door.headers + [.ifNoneMatch: etag]) { #expect($0.status == .notModified) }
-            try await client.execute(uri: path, method: .get, headers: door.headers + [.range: "bytes=9-"]) { #expect($0.status == .rangeNotSatisfiable) }
+            try await client.execute(uri: path, method: .get, headers: door.headers + [.range: "bytes=9-"]) {
+                #expect($0.status == .rangeNotSatisfiable)
+            }
             try await client.execute(uri: path, method: .put, headers: door.headers + [.ifMatch: "\"stale\""], body: ByteBuffer(string: "x")) {
                 #expect($0.status == .preconditionFailed)
             }
-            try await client.execute(uri: "/agent/v1/objects?prefix=\(door.layout.workspace(door.group).addingPercentEncoding(withAllowedCharacters: .alphanumerics)!)", method: .get, headers: door.headers) {
+            try await client.execute(
+                uri: "/agent/v1/objects?prefix=\(door.layout.workspace(door.group).addingPercentEncoding(withAllowedCharacters: .alphanumerics)!)",
+                method: .get, headers: door.headers
+            ) {
                 #expect(json($0.body)["items"]?.array?.first?["key"]?.string == key)
             }
             try await client.execute(uri: path, method: .delete, headers: door.headers) { #expect($0.status == .noContent) }
             try await client.execute(uri: path, method: .delete, headers: door.headers) { #expect($0.status == .notFound) }
-            try await client.execute(uri: "/agent/v1/objects/\(door.userId.rawValue)/\(door.botId.rawValue)/workspace/..%2f..%2fCLAUDE.md", method: .get, headers: door.headers) {
+            try await client.execute(
+                uri: "/agent/v1/objects/\(door.userId.rawValue)/\(door.botId.rawValue)/workspace/..%2f..%2fCLAUDE.md", method: .get,
+                headers: door.headers
+            ) {
                 #expect($0.status == .notFound)
             }
         }
@@ -167,11 +184,18 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
                 id = try #require(json(response.body)["taskId"]?.string)
                 #expect(response.headers[.location] == "/agent/v1/tasks/\(id)")
             }
-            try await client.execute(uri: "/agent/v1/tasks/\(id)", method: .patch, headers: door.headers, body: ByteBuffer(string: #"{"status":"paused"}"#)) {
+            try await client.execute(
+                uri: "/agent/v1/tasks/\(id)", method: .patch, headers: door.headers, body: ByteBuffer(string: #"{"status":"paused"}"#)
+            ) {
                 #expect(json($0.body)["status"] == "paused")
             }
-            try await client.execute(uri: "/agent/v1/tasks?status=paused", method: .get, headers: door.headers) { #expect(json($0.body)["items"]?.array?.count == 1) }
-            try await client.execute(uri: "/agent/v1/tasks", method: .post, headers: door.headers, body: ByteBuffer(string: #"{"prompt":"x","scheduleType":"interval","scheduleValue":"60000","groupJid":"web:other"}"#)) {
+            try await client.execute(uri: "/agent/v1/tasks?status=paused", method: .get, headers: door.headers) {
+                #expect(json($0.body)["items"]?.array?.count == 1)
+            }
+            try await client.execute(
+                uri: "/agent/v1/tasks", method: .post, headers: door.headers,
+                body: ByteBuffer(string: #"{"prompt":"x","scheduleType":"interval","scheduleValue":"60000","groupJid":"web:other"}"#)
+            ) {
                 #expect($0.status == .badRequest)
             }
             try await client.execute(uri: "/agent/v1/tasks/\(id)", method: .delete, headers: door.headers) { #expect($0.status == .noContent) }
@@ -191,7 +215,8 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
             try await client.execute(uri: "/agent/v1/model/v1/messages/count_tokens", method: .post, headers: door.headers, body: body) {
                 #expect(json($0.body)["input_tokens"]?.int ?? 0 > 0)
             }
-            try await client.execute(uri: "/agent/v1/model/v1/messages", method: .post, headers: [.authorization: "Bearer x"], body: body) { response in
+            try await client.execute(uri: "/agent/v1/model/v1/messages", method: .post, headers: [.authorization: "Bearer x"], body: body) {
+                response in
                 #expect(response.status == .unauthorized)
                 #expect(json(response.body)["error"]?["type"] == "authentication_error")
             }
@@ -203,7 +228,9 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
     private func withSockets(_ door: Door, _ body: (GatewaySockets, HTTPClient, String) async throws -> Void) async throws {
         let directory = FileManager.default.temporaryDirectory.appendingPathComponent("gw-\(UInt32.random(in: 0...UInt32.max))").path
         let sockets = try GatewaySockets(routes: door.routes, runtimeDirectory: directory)
-        let client = HTTPClient(eventLoopGroupProvider: .singleton)
+        var configuration = HTTPClient.Configuration()
+        configuration.connectionPool.retryConnectionEstablishment = false
+        let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
         do { try await body(sockets, client, directory) } catch { Issue.record(error) }
         await sockets.closeAll()
         try await client.shutdown()
@@ -240,6 +267,7 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
             let clock = ContinuousClock(), begin = clock.now
             for number in 0..<300 { _ = try await sockets.open(session: SessionKey(botId: door.botId, groupJid: GroupJID("web:\(number)"))) }
             let each = (clock.now - begin) / 300
+            // Alone on the machine it is well under 2 ms; tests beside this one take their share.
             #expect(each < .milliseconds(20), "opening took \(each) each")
             #expect(await sockets.openCount == 300)
             await sockets.closeAll()
@@ -251,7 +279,8 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
 @Suite("An Anthropic-compatible endpoint") struct AnthropicCompatibleProviderTests {
     /// A provider whose endpoint answers with `handler`, seen through the gateway.
     private func through(
-        key: String = "sk-canary-1234", _ handler: @escaping @Sendable (Request) async throws -> Response, _ body: @escaping @Sendable (Int, HTTPFields, String) throws -> Void
+        key: String = "sk-canary-1234", _ handler: @escaping @Sendable (Request) async throws -> Response,
+        _ body: @escaping @Sendable (Int, HTTPFields, String) throws -> Void
     ) async throws {
         let upstream = Router()
         upstream.post("/v1/messages") { request, _ in try await handler(request) }
@@ -265,7 +294,11 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
                 let door = try await Door(provider: provider, kinds: [.anthropicCompatible: AnthropicCompatibleProvider(client: client)], key: key)
                 try await door.test { agent in
                     let request = ByteBuffer(string: #"{"model":"m","max_tokens":5,"stream":true,"messages":[{"role":"user","content":"x"}]}"#)
-                    let headers = door.headers + [.init("anthropic-beta")!: "interleaved-thinking-2025-05-14,oauth-2025-04-20", .init("x-api-key")!: "agents-own", .cookie: "a=b"]
+                    let headers =
+                        door.headers + [
+                            .init("anthropic-beta")!: "interleaved-thinking-2025-05-14,oauth-2025-04-20", .init("x-api-key")!: "agents-own",
+                            .cookie: "a=b",
+                        ]
                     try await agent.execute(uri: "/agent/v1/model/v1/messages", method: .post, headers: headers, body: request) {
                         try body($0.status.code, $0.headers, String(buffer: $0.body))
                     }
@@ -282,11 +315,15 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
             #expect(request.headers[.init("anthropic-version")!] == "2023-06-01")
             #expect(request.headers[.init("anthropic-beta")!] == "interleaved-thinking-2025-05-14")
             #expect(request.headers[.init("x-team")!] == "blue")
-            return Response(status: .ok, headers: [.contentType: "text/event-stream"], body: .init { writer in
-                try await writer.write(ByteBuffer(string: "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":1}}}\n\n"))
-                try await writer.write(ByteBuffer(string: "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"))
-                try await writer.finish(nil)
-            })
+            return Response(
+                status: .ok, headers: [.contentType: "text/event-stream"],
+                body: .init { writer in
+                    try await writer.write(
+                        ByteBuffer(
+                            string: "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":1}}}\n\n"))
+                    try await writer.write(ByteBuffer(string: "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"))
+                    try await writer.finish(nil)
+                })
         }) { status, headers, body in
             #expect(status == 200 && headers[.contentType] == "text/event-stream")
             #expect(body.hasSuffix("{\"type\":\"message_stop\"}\n\n") && !body.contains("event: error"))
@@ -295,8 +332,11 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
 
     @Test("SEC-80: an error that echoes the key arrives without it, its retry-after kept") func SEC_80_echo() async throws {
         try await through({ _ in
-            Response(status: .tooManyRequests, headers: [.contentType: "application/json", .retryAfter: "7"], body: .init(byteBuffer: ByteBuffer(
-                string: #"{"type":"error","error":{"type":"rate_limit_error","message":"key sk-canary-1234 is over its limit"}}"#)))
+            Response(
+                status: .tooManyRequests, headers: [.contentType: "application/json", .retryAfter: "7"],
+                body: .init(
+                    byteBuffer: ByteBuffer(
+                        string: #"{"type":"error","error":{"type":"rate_limit_error","message":"key sk-canary-1234 is over its limit"}}"#)))
         }) { status, headers, body in
             #expect(status == 429 && headers[.retryAfter] == "7")
             #expect(body.contains("rate_limit_error") && body.contains("‹redacted›") && !body.contains("canary"))
@@ -311,7 +351,8 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
     }
 
     @Test("an overloaded endpoint stays recognisable") func overloaded() async throws {
-        try await through({ _ in Response(status: .init(code: 529), body: .init(byteBuffer: ByteBuffer(string: "<html>busy</html>"))) }) { status, _, body in
+        try await through({ _ in Response(status: .init(code: 529), body: .init(byteBuffer: ByteBuffer(string: "<html>busy</html>"))) }) {
+            status, _, body in
             #expect(status == 529 && body.contains("overloaded_error") && !body.contains("html"))
         }
     }
@@ -319,10 +360,14 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
     @Test("a connection cut in mid-stream ends with an error event") func cut() async throws {
         struct Broken: Error {}
         try await through({ _ in
-            Response(status: .ok, headers: [.contentType: "text/event-stream"], body: .init { writer in
-                try await writer.write(ByteBuffer(string: "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":1}}}\n\n"))
-                throw Broken()
-            })
+            Response(
+                status: .ok, headers: [.contentType: "text/event-stream"],
+                body: .init { writer in
+                    try await writer.write(
+                        ByteBuffer(
+                            string: "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":1}}}\n\n"))
+                    throw Broken()
+                })
         }) { status, _, body in
             #expect(status == 200 && body.contains("message_start") && body.contains("event: error") && body.contains("upstream-failed"))
         }
