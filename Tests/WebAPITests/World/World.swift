@@ -223,7 +223,7 @@ final class ScriptedChannel: ChannelAdapter {
     func send(_ chunk: Chunk, to target: ReplyTarget, key: String) async throws(SendFailure) -> String { key }
     func sendFile(_ file: OutboundFile, to target: ReplyTarget, key: String) async throws(SendFailure) -> String { key }
     func setActivity(_ activity: Activity, target: ReplyTarget) async {}
-    func fetch(_ attachment: Attachment, for channel: ConnectedChannel, limit: Int) async throws -> FetchedFile {
+    func fetch(_ attachment: Platform.Attachment, for channel: ConnectedChannel, limit: Int) async throws -> FetchedFile {
         FetchedFile(content: Data(), mimeType: "text/plain", fileName: nil)
     }
 }
