@@ -34,7 +34,7 @@ extension API {
             },
             Route(.post, path + "/{userId}/reset-password", access: .admin, body: .json(Shapes.empty), resource: someUser) { _, user in
                 try await answering {
-                    let password = try await services.users.resetPassword(of: user.userId)
+                    let password = try await services.users.resetPassword(of: user.userId, by: try call.user)
                     return .json(.fields(["temporaryPassword": password.map { .string($0.reveal()) }]))
                 }
             },
