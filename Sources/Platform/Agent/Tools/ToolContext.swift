@@ -20,7 +20,8 @@ public struct ToolContext: Sendable {
     public var progress: @Sendable (String) -> Void
 
     public init(
-        workspace: String, environment: [String: String] = ToolContext.inheritedEnvironment(), deadline: Date? = nil, limits: ToolLimits = ToolLimits(),
+        workspace: String, environment: [String: String] = ToolContext.inheritedEnvironment(), deadline: Date? = nil,
+        limits: ToolLimits = ToolLimits(),
         progress: @escaping @Sendable (String) -> Void = { _ in }
     ) {
         self.workspace = workspace; self.environment = environment; self.deadline = deadline; self.limits = limits; self.progress = progress

@@ -37,7 +37,8 @@ struct BashTool: AgentTool {
         }
 
         let limits = context.limits
-        try? FileManager.default.createDirectory(atPath: limits.outputDirectory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        try? FileManager.default.createDirectory(
+            atPath: limits.outputDirectory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         // The shell says at its exit where it is. A path of our own making: letters, digits, and the configured directory.
         let placeFile = "\(limits.outputDirectory)/directory-\(ULID.make())"
         defer { unlink(placeFile) }
@@ -45,7 +46,8 @@ struct BashTool: AgentTool {
         let script = "trap 'pwd -P >\"\(placeFile)\"' EXIT; eval \"$1\""
         var environment = context.environment
         environment["PWD"] = context.directory.path
-        for (name, value) in ["TERM": "dumb", "PAGER": "cat", "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0", "LANG": "C.UTF-8"] where environment[name] == nil || name == "TERM" {
+        for (name, value) in ["TERM": "dumb", "PAGER": "cat", "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0", "LANG": "C.UTF-8"]
+        where environment[name] == nil || name == "TERM" {
             environment[name] = value
         }
         if environment["PATH"] == nil { environment["PATH"] = "/usr/local/bin:/usr/bin:/bin" }

@@ -34,7 +34,8 @@ struct EditTool: AgentTool {
                 throw ToolError("`old_string` is empty, but \(path) exists and is not empty.")
             }
             if FileAccess.status(path) != nil { files.noteRead(path) }
-            return try await WriteTool().run(.object(["file_path": .string(path), "content": .string(String(decoding: new, as: UTF8.self))]), in: context)
+            return try await WriteTool().run(
+                .object(["file_path": .string(path), "content": .string(String(decoding: new, as: UTF8.self))]), in: context)
         }
         return try await blocking { signal in
             guard try files.checkSeen(path) != nil else { throw ToolError("\(path) does not exist.") }
@@ -109,7 +110,8 @@ struct EditTool: AgentTool {
         guard from <= to else { return "" }
         return (from...to).map { index in
             let number = String(index + 1)
-            return String(repeating: " ", count: max(0, 6 - number.count)) + number + "\t" + String(CapturedOutput.text(Array(lines[index])).prefix(500))
+            return String(repeating: " ", count: max(0, 6 - number.count)) + number + "\t"
+                + String(CapturedOutput.text(Array(lines[index])).prefix(500))
         }.joined(separator: "\n")
     }
 }

@@ -48,7 +48,10 @@ struct GrepTool: AgentTool {
     }
 
     private func search(_ query: TextSearchQuery, with ripgrep: String, _ context: ToolContext) async throws -> (lines: [String], note: String?) {
-        var arguments = ["--no-config", "--color=never", "--no-heading", "--no-messages", "--with-filename", "--hidden", "--glob=!.git", "--max-columns=2000", "--max-columns-preview"]
+        var arguments = [
+            "--no-config", "--color=never", "--no-heading", "--no-messages", "--with-filename", "--hidden", "--glob=!.git", "--max-columns=2000",
+            "--max-columns-preview",
+        ]
         switch query.mode {
         case .files: arguments.append("--files-with-matches")
         case .count: arguments.append("--count")
@@ -72,7 +75,8 @@ struct GrepTool: AgentTool {
         case .cancelled: throw CancellationError()
         case .exited(1): return ([], nil)
         case .exited(0): return (trimmed, output.total > Self.maxOutput ? "(Only the beginning of very many matches.)" : nil)
-        case .timedOut: return (trimmed, "(The search was ended after \(context.limits.searchTime.milliseconds) ms: there may be more. Name a narrower `path`.)")
+        case .timedOut:
+            return (trimmed, "(The search was ended after \(context.limits.searchTime.milliseconds) ms: there may be more. Name a narrower `path`.)")
         default:
             // Status 2 also stands for single files that could not be read, whose messages are off: then there is output of matches.
             if trimmed.isEmpty { return ([], nil) }

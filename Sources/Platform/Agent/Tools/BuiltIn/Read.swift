@@ -31,7 +31,9 @@ struct ReadTool: AgentTool {
             let beginning = FileAccess.read(descriptor, upTo: 8192)
             if let mediaType = Self.imageType(beginning) {
                 guard status.stamp.size <= limits.imageBytes else {
-                    throw ToolError("\(path) is an image of \(FileAccess.sizeText(status.stamp.size)); images over \(FileAccess.sizeText(limits.imageBytes)) cannot be shown. Make it smaller first.")
+                    throw ToolError(
+                        "\(path) is an image of \(FileAccess.sizeText(status.stamp.size)); images over \(FileAccess.sizeText(limits.imageBytes)) cannot be shown. Make it smaller first."
+                    )
                 }
                 let data = Data(beginning + FileAccess.read(descriptor, upTo: limits.imageBytes))
                 return ToolResult(content: [.text("\(path), \(mediaType), \(data.count) bytes"), .image(mediaType: mediaType, data: data)])
@@ -39,7 +41,9 @@ struct ReadTool: AgentTool {
             if beginning.starts(with: Array("%PDF-".utf8)) {
                 throw ToolError("\(path) is a PDF, which this tool does not read; try `pdftotext` with Bash.")
             }
-            guard !FileAccess.looksBinary(beginning) else { throw ToolError("\(path) is a binary file of \(FileAccess.sizeText(status.stamp.size)).") }
+            guard !FileAccess.looksBinary(beginning) else {
+                throw ToolError("\(path) is a binary file of \(FileAccess.sizeText(status.stamp.size)).")
+            }
             var page = LinePage(first: first, count: count, maxLine: limits.lineCharacters, maxBytes: limits.readBytes)
             page.take(beginning)
             while !page.isFull {

@@ -37,11 +37,12 @@ final class CapturedOutput: Sendable {
             state.total += bytes.count
             if state.file < 0, state.total > headLimit + tailLimit { openFile(&state) }
             if state.file >= 0 { save(bytes, &state) }
-            let forHead = min(bytes.count, headLimit - state.head.count)
-            if forHead > 0 { state.head += bytes[..<forHead] }
+            let all = bytes.bindMemory(to: UInt8.self)
+            let forHead = min(all.count, headLimit - state.head.count)
+            if forHead > 0 { state.head.append(contentsOf: UnsafeBufferPointer(rebasing: all[..<forHead])) }
             // Only what can still be shown is copied; trimmed at twice the size, so that each byte moves once on average.
-            let rest = UnsafeRawBufferPointer(rebasing: bytes[max(0, forHead)...])
-            state.tail += rest.suffix(tailLimit)
+            let forTail = min(all.count - max(0, forHead), tailLimit)
+            if forTail > 0 { state.tail.append(contentsOf: UnsafeBufferPointer(rebasing: all[(all.count - forTail)...])) }
             if state.tail.count > 2 * tailLimit { state.tail.removeFirst(state.tail.count - tailLimit) }
         }
     }
@@ -74,7 +75,9 @@ final class CapturedOutput: Sendable {
             let left = state.total - head.count - end.count
             var note = "[\(left) bytes left out"
             if let path = state.filePath {
-                note += state.total > fileLimit ? "; the first \(FileAccess.sizeText(fileLimit)) of the output are in \(path)" : "; the whole output is in \(path)"
+                note +=
+                    state.total > fileLimit
+                    ? "; the first \(FileAccess.sizeText(fileLimit)) of the output are in \(path)" : "; the whole output is in \(path)"
             }
             return Self.text(head) + "\n\n… \(note)] …\n\n" + Self.text(end)
         }
@@ -82,7 +85,9 @@ final class CapturedOutput: Sendable {
 
     /// Text from any bytes: broken UTF-8 replaced, control characters (but tab, newline, return, escape) left out.
     static func text(_ bytes: [UInt8]) -> String {
-        let clean = bytes.contains { $0 < 0x20 && ![0x09, 0x0a, 0x0d, 0x1b].contains($0) } ? bytes.filter { $0 >= 0x20 || [0x09, 0x0a, 0x0d, 0x1b].contains($0) } : bytes
+        let clean =
+            bytes.contains { $0 < 0x20 && ![0x09, 0x0a, 0x0d, 0x1b].contains($0) }
+            ? bytes.filter { $0 >= 0x20 || [0x09, 0x0a, 0x0d, 0x1b].contains($0) } : bytes
         let start = clean.prefix(3).prefix { $0 & 0xc0 == 0x80 }.count
         return String(decoding: clean[start...], as: UTF8.self)
     }

@@ -21,7 +21,9 @@ struct Command: Sendable {
     /// Works on a thread of its own, since it waits on descriptors. What the command left running in the background (it
     /// holds the output open) goes on; its output goes into the file of `output`, and its group is noted in `groups`.
     /// - Throws: ``ToolError`` when it cannot be started.
-    func run(into output: CapturedOutput, timeout: Duration, groups: CommandGroups? = nil, progress: (@Sendable (String) -> Void)? = nil) async throws -> End {
+    func run(into output: CapturedOutput, timeout: Duration, groups: CommandGroups? = nil, progress: (@Sendable (String) -> Void)? = nil) async throws
+        -> End
+    {
         let bell = try Bell()
         let result: Result<End, ToolError> = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
@@ -147,7 +149,9 @@ private struct CommandRun {
             if !hasExited, early == nil, now >= deadline { stop(.timedOut) }
             var wait: Int32 = -1
             if hasExited || early == nil { wait = Int32(clamping: max(0, (end - now).milliseconds) + 1) }
-            var polled = [pollfd(fd: bell.readEnd, events: Int16(POLLIN), revents: 0), pollfd(fd: isOpen ? readEnd : -1, events: Int16(POLLIN), revents: 0)]
+            var polled = [
+                pollfd(fd: bell.readEnd, events: Int16(POLLIN), revents: 0), pollfd(fd: isOpen ? readEnd : -1, events: Int16(POLLIN), revents: 0),
+            ]
             guard poll(&polled, nfds_t(polled.count), wait) >= 0 || errno == EINTR else { return (early, isOpen) }
             if polled[0].revents != 0 {
                 var sound: UInt8 = 0

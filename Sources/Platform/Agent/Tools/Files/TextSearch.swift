@@ -23,7 +23,9 @@ struct TextSearchQuery: Sendable {
     init(_ value: Value, _ context: ToolContext) throws(ToolError) {
         let input = try ToolInput(value)
         pattern = try input.text("pattern")
-        guard !pattern.isEmpty, !pattern.utf8.contains(0), pattern.utf8.count <= 10_000 else { throw ToolError("The pattern must have 1 to 10000 bytes, none of them NUL.") }
+        guard !pattern.isEmpty, !pattern.utf8.contains(0), pattern.utf8.count <= 10_000 else {
+            throw ToolError("The pattern must have 1 to 10000 bytes, none of them NUL.")
+        }
         path = try context.resolve(try input.optionalText("path") ?? ".")
         globs = (try input.optionalText("glob")).map { $0.split(separator: " ").map(String.init) } ?? []
         type = try input.optionalText("type")
@@ -53,7 +55,8 @@ struct TextSearch {
     private static let maxLines = 50_000
     /// Extensions of the commoner of ripgrep's types.
     private static let types: [String: [String]] = [
-        "c": ["c", "h"], "cpp": ["cpp", "cc", "cxx", "hpp", "hh", "h"], "css": ["css", "scss"], "csv": ["csv"], "go": ["go"], "html": ["html", "htm"],
+        "c": ["c", "h"], "cpp": ["cpp", "cc", "cxx", "hpp", "hh", "h"], "css": ["css", "scss"], "csv": ["csv"], "go": ["go"],
+        "html": ["html", "htm"],
         "java": ["java"], "js": ["js", "jsx", "mjs", "cjs"], "json": ["json"], "kotlin": ["kt", "kts"], "lua": ["lua"], "md": ["md", "markdown"],
         "php": ["php"], "py": ["py", "pyi"], "ruby": ["rb"], "rust": ["rs"], "sh": ["sh", "bash", "zsh"], "sql": ["sql"], "swift": ["swift"],
         "toml": ["toml"], "ts": ["ts", "tsx", "mts", "cts"], "txt": ["txt"], "xml": ["xml"], "yaml": ["yaml", "yml"],
