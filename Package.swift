@@ -132,6 +132,7 @@ let package = Package(
                 "AgentRuntime", "Platform",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], swiftSettings: strict),
         .testTarget(name: "ChannelsTests", dependencies: ["Channels", "Platform"], swiftSettings: strict),
         .testTarget(name: "IdentityTests", dependencies: ["Identity", "Platform"], swiftSettings: strict),
