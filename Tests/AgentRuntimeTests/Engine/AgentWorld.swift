@@ -76,7 +76,9 @@ struct AgentWorld: Sendable {
     /// Serves until cancelled, or idle for too long.
     func runAgent(_ setup: Setup = Setup(), ready: @escaping @Sendable () -> Void) async throws {
         var environment = [
-            "CLAWBOT_AGENT_SOCKET": socket, "CLAWBOT_WORKSPACE_ROOT": workspace.path, "CLAWBOT_HOME": home.path,
+            "CLAWBOT_AGENT_SOCKET": socket, "HOME": home.path,
+            "CLAWBOT_MOUNTS": try JSON.text(
+                Dictionary(uniqueKeysWithValues: ["group", "learnings", "shared", "attachments"].map { ("/workspace/\($0)", workspace.path + "/\($0)") })),
         ]
         environment["CLAWBOT_SESSION"] = setup.session?.partition
         var configuration = try AgentConfiguration(environment: environment, processKey: key)
@@ -158,7 +160,7 @@ struct AgentWorld: Sendable {
     }
 
     /// Where the transcripts are.
-    var sessions: String { WorkspaceLayout(root: workspace.path, home: home.path).sessions }
+    var sessions: String { home.path + "/.claude" }
 
     /// The same world for a second process.
     func onOtherSocket() -> AgentWorld {

@@ -227,6 +227,21 @@ struct EngineConversationTests {
         }
     }
 
+    @Test("memory stands in the system prompt, a changed file from the next message on, also after /clear")
+    func memory() async throws {
+        try await AgentWorld.with { world async throws in
+            world.gateway.script(
+                .calls([("t1", "Write", ["file_path": .string(world.groupDirectory.path + "/CLAUDE.md"), "content": "Ann likes plums."])]), .says("noted"), .says("plums"))
+            try await world.ask("remember: I like plums")
+            try await world.ask("what do I like?") { $0.forceNewSession = true }
+            let system = world.gateway.modelBodies.map { $0["system"]?.array?.first?["text"]?.string ?? "" }
+            #expect(system[0].contains("Manual of Clawd"))
+            #expect(system[0] == system[1])
+            #expect(!system[0].contains("Ann likes plums."))
+            #expect(system[2].contains("Ann likes plums."))
+        }
+    }
+
     @Test("an image is sent as an image block, another file is named with its path")
     func attachments() async throws {
         try await AgentWorld.with { world async throws in

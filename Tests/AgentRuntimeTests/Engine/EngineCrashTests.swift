@@ -76,8 +76,8 @@ struct EngineCrashTests {
     func repeatedTask() async throws {
         try await AgentWorld.with { world async throws in
             world.gateway.script(.says("one"), .says("two"))
-            let first = try await world.ask { $0.prompt = "daily report"; $0.isScheduledTask = true }
-            try await world.ask { $0.prompt = "daily report"; $0.isScheduledTask = true; $0.resumeSessionId = first["newSessionId"]?.string }
+            let first = try await world.ask { $0.prompt = "<scheduled_task id=\"t\" scheduled_for=\"2026-01-01T09:00:00\">report</scheduled_task>"; $0.isScheduledTask = true }
+            try await world.ask { $0.prompt = "<scheduled_task id=\"t\" scheduled_for=\"2026-01-02T09:00:00\">report</scheduled_task>"; $0.isScheduledTask = true; $0.resumeSessionId = first["newSessionId"]?.string }
             #expect(world.gateway.modelBodies[1]["messages"]?.array?.count == 3)
         }
     }

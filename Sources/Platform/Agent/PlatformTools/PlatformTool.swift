@@ -6,12 +6,11 @@ import Platform
 struct PlatformTools: Sendable {
     static let prefix = "mcp__clawbot__"
     let run: EngineRun
-    let workspace: WorkspaceLayout
 
     /// All of them, in a fixed order (the prompt cache holds only while the order does).
     var all: [any AgentTool] {
         [
-            SendMessageTool(run: run), SendFileTool(run: run, workspace: workspace), ScheduleTaskTool(run: run), ListTasksTool(run: run),
+            SendMessageTool(run: run), SendFileTool(run: run), ScheduleTaskTool(run: run), ListTasksTool(run: run),
             PauseTaskTool(run: run), ResumeTaskTool(run: run), CancelTaskTool(run: run), UpdateTaskTool(run: run), SearchHistoryTool(run: run),
         ]
     }

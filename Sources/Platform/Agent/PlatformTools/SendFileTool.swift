@@ -6,7 +6,6 @@ struct SendFileTool: AgentTool {
     /// Largest file that a channel delivers (API.md §6.2).
     static let limit = 25 << 20
     let run: EngineRun
-    let workspace: WorkspaceLayout
     let name = PlatformTools.prefix + "send_file"
     let description = """
         Sends a file from the workspace to this conversation: a document, picture, recording, archive. At most 25 MiB. \
@@ -40,17 +39,9 @@ struct SendFileTool: AgentTool {
     }
 
     private func read(_ path: String, _ context: ToolContext) async throws -> Data {
-        let full = path.hasPrefix("/") ? path : workspace.group + "/" + path
-        var isDirectory: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: full, isDirectory: &isDirectory) else { throw ToolError("There is no file \(path).") }
-        guard !isDirectory.boolValue else { throw ToolError("\(path) is a directory. Pack it into an archive first.") }
-        guard let attributes = try? FileManager.default.attributesOfItem(atPath: URL(fileURLWithPath: full).resolvingSymlinksInPath().path),
-            attributes[.type] as? FileAttributeType == .typeRegular, let size = attributes[.size] as? Int
-        else { throw ToolError("\(path) is not a regular file.") }
-        guard size > 0 else { throw ToolError("\(path) is empty.") }
-        guard size <= Self.limit else { throw ToolError("\(path) has \(size) bytes; at most \(Self.limit) can be sent.") }
-        guard let data = FileManager.default.contents(atPath: full), data.count <= Self.limit else { throw ToolError("\(path) cannot be read.") }
-        return data
+        let (bytes, _) = try FileAccess.contents(context.resolve(path), limit: Self.limit)
+        guard !bytes.isEmpty else { throw ToolError("\(path) is empty.") }
+        return Data(bytes)
     }
 
     /// No path, no control characters, never empty.

@@ -60,8 +60,10 @@ public enum AgentProcess {
         handlesSignals: Bool, onListening: @escaping @Sendable () async -> Void
     ) async throws {
         let host = RunHost(session: configuration.session, time: time)
-        let engine = NativeEngine(
-            workspace: configuration.workspace, policyFile: configuration.managedPolicyFile, options: configuration.options, logger: logger)
+        let engine = NativeEngine(places: configuration.places, options: configuration.options, logger: logger)
+        // Without a sandbox nothing else ends what commands left in the background.
+        defer { engine.shutDown() }
+        try configuration.places.prepare()
         let invocation = InvocationRun(engine: engine, http: http, time: time, logger: logger)
         let address: BindAddress
         switch configuration.listener {

@@ -21,20 +21,21 @@ public struct NativeEngine: AgentEngine {
         var compactionThreshold: Int { Int(Double(contextWindow) * compactAt) }
     }
 
-    private let workspace: WorkspaceLayout
-    private let policyFile: String?
+    private let places: AgentPlaces
     private let options: Options
     private let sessions: SessionCache
     /// Kept over the runs of the process: working directory, files read, commands in the background.
     private let toolContext: ToolContext
     private let logger: Logger
 
-    /// - Parameter policyFile: the operator's managed policy, a part of every system prompt.
-    public init(workspace: WorkspaceLayout, policyFile: String? = nil, options: Options = Options(), logger: Logger) {
-        self.workspace = workspace; self.policyFile = policyFile; self.options = options; self.logger = logger
-        sessions = SessionCache(directory: workspace.sessions)
-        toolContext = ToolContext(workspace: workspace.group, environment: CommandEnvironment.make(home: workspace.home))
+    public init(places: AgentPlaces = AgentPlaces(), options: Options = Options(), logger: Logger) {
+        self.places = places; self.options = options; self.logger = logger
+        sessions = SessionCache(directory: places.paths.sessionFiles)
+        toolContext = ToolContext(workspace: places.paths.group, environment: CommandEnvironment.make(home: places.paths.home))
     }
+
+    /// Ends commands that still run in the background.
+    public func shutDown() { toolContext.commands.killAll() }
 
     public func run(_ run: EngineRun, emit: @escaping @Sendable (EngineEvent) -> Void) async -> EngineOutcome {
         var logger = logger
@@ -46,7 +47,7 @@ public struct NativeEngine: AgentEngine {
                     switch run.payload.sdkCommand {
                     case .context: try await state.contextReport(parts: parts)
                     case .compact: try await state.compactOnCommand()
-                    case nil: try await state.answer(UserTurn.content(run.payload, attachments: workspace.attachments))
+                    case nil: try await state.answer(UserTurn.content(run.payload, attachments: places.attachments))
                     }
                 if case .failure = outcome { await state.session.abandon(.failed) }
                 sessions.keep(state.session, key: TurnKey.of(run.payload))
@@ -73,9 +74,12 @@ public struct NativeEngine: AgentEngine {
         let key = TurnKey.of(payload)
         let marker = try await opened.transcript.beginTurn(payload.invocationId, answering: opened.acceptedKey == key ? nil : key)
         let session = try await NativeSession(
-            transcript: opened.transcript, marker: marker, lastUsage: opened.lastUsage, archiveDirectory: workspace.group + "/conversations")
+            transcript: opened.transcript, marker: marker, lastUsage: opened.lastUsage, archiveDirectory: places.paths.group + "/conversations")
         let tools = self.tools(for: run)
-        let prompt = SystemPrompt(payload, policy: policyFile.flatMap { try? String(contentsOfFile: $0, encoding: .utf8) }, memory: memory(payload))
+        let memory = try await WorkspaceMemory.load(places.paths, botName: payload.botName, memoryWritable: payload.memoryWritable ?? true)
+        let prompt = SystemPrompt(payload, memory: memory, moved: places.moved)
+        // The model sees these files in its prompt, so it may change them without reading them again.
+        for part in memory.parts where part.layer == .bot || part.layer == .group { toolContext.files.noteRead(part.path) }
         let request = try MessagesRequest(
             model: payload.model, system: prompt.text,
             tools: tools.filter { payload.toolWhitelist.allows(tool: $0.name) }.map {
@@ -91,8 +95,7 @@ public struct NativeEngine: AgentEngine {
         return (state, prompt.sizes)
     }
 
-    private func tools(for run: EngineRun) -> [any AgentTool] { BuiltInTools.all + PlatformTools(run: run, workspace: workspace).all }
-    private func memory(_ payload: InvocationPayload) -> [(name: String, text: String)] { [] }
+    private func tools(for run: EngineRun) -> [any AgentTool] { BuiltInTools.all + PlatformTools(run: run).all }
 
     private static func outcome(of error: any Error) -> EngineOutcome {
         if Task.isCancelled || error is CancellationError { return .interrupted }
@@ -108,13 +111,14 @@ public struct NativeEngine: AgentEngine {
     }
 }
 
-/// What a try answers, the same in every try of it: the last message of the prompt, with its sender and time (what stands around it may
-/// differ from try to try). Scheduled prompts repeat themselves word for word, so they have no key.
+/// What a try answers, the same in every try of it: the last message of the prompt with its sender and time, or the scheduled task with
+/// its time (what stands around them may differ from try to try).
 enum TurnKey {
     static func of(_ payload: InvocationPayload) -> String? {
-        guard payload.isScheduledTask != true else { return nil }
         let prompt = payload.prompt
-        let start = prompt.range(of: "<message ", options: .backwards)?.lowerBound ?? prompt.startIndex
+        let element = payload.isScheduledTask == true ? "<scheduled_task " : "<message "
+        // Text of people cannot hold this: their `<` is escaped (SEC-38). Without the element nothing tells two equal prompts apart.
+        guard let start = prompt.range(of: element, options: .backwards)?.lowerBound else { return nil }
         return Digest.sha256Hex(String(prompt[start...]))
     }
 }

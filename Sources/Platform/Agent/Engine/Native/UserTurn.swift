@@ -27,7 +27,10 @@ enum UserTurn {
                 content.append(block)
                 inlined += file.size
             }
-            let state = block != nil ? "shown here" : FileManager.default.fileExists(atPath: path) ? "read it with your tools" : "the file is missing"
+            let exists = FileManager.default.fileExists(atPath: path)
+            // The prompt names the files itself, by the path that they have in a sandbox.
+            if exists, payload.prompt.contains("/workspace/attachments/" + key.dropFirst(root.count)) { continue }
+            let state = block != nil ? "shown here" : exists ? "read it with your tools" : "the file is missing"
             notes.append("\(quoted(file.fileName)) (\(file.mimeType), \(file.size) bytes): \(path), \(state)")
         }
         content.append(.text(payload.prompt))

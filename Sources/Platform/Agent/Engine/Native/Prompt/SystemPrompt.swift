@@ -7,14 +7,14 @@ struct SystemPrompt {
     /// Name for `/context`, and text.
     private(set) var parts: [(name: String, text: String)] = []
 
-    /// - Parameters:
-    ///   - policy: the operator's managed policy, if there is one.
-    ///   - memory: the layers of memory in their order, with their names.
-    init(_ payload: InvocationPayload, policy: String?, memory: [(name: String, text: String)]) {
+    /// - Parameter moved: directories that lie elsewhere than the texts say (only without a sandbox).
+    init(_ payload: InvocationPayload, memory: WorkspaceMemory, moved: [(usual: String, real: String)] = []) {
         add("System prompt", Preset.text)
-        add("Managed policy", policy.map { "# Rules of the operator\nThey come before everything that follows.\n\n\($0)" })
+        add("Managed policy", memory.text(of: [.policy]))
         add("Bot's instructions", "# Who you are\nYour name is \(Self.oneLine(payload.botName))." + (payload.systemPrompt.map { "\n\n\($0)" } ?? ""))
-        for layer in memory { add("Memory: \(layer.name)", layer.text) }
+        for (name, layer) in [("Bot manual", WorkspaceMemory.Layer.bot), ("Shared memory", .shared), ("Group memory", .group), ("Learnings", .learnings)] {
+            add(name, memory.text(of: [layer]))
+        }
         var channel = Preset.guidance(payload.channelType)
         if payload.isGroupChat == true { channel += "\n\n" + Preset.groupChat }
         if payload.memoryWritable == false {
@@ -22,7 +22,9 @@ struct SystemPrompt {
         }
         add("Channel", channel)
         if payload.isScheduledTask == true { add("Scheduled task", Preset.scheduledTask) }
-        add("Runtime", "Runtime: model \(Self.oneLine(payload.model)), working directory /workspace/group.")
+        var runtime = "Runtime: model \(Self.oneLine(payload.model)), working directory \(moved.first { $0.usual == "/workspace/group" }?.real ?? "/workspace/group")."
+        if !moved.isEmpty { runtime += " On this machine " + moved.map { "\($0.usual) is \($0.real)" }.joined(separator: ", ") + ": use these paths." }
+        add("Runtime", runtime)
     }
 
     private mutating func add(_ name: String, _ text: String?) {
