@@ -7,7 +7,8 @@ struct GrantTests {
     static let now = Timestamp.date("2026-03-02T08:00:00Z")!
     static let keys = PlatformKeys(roots: [Data(repeating: 1, count: 32)])
     static let grant = Grant(
-        userId: UserID("user"), botId: BotID("bot"), groupJid: GroupJID("tg:-1"), channelType: .telegram, invocationId: InvocationID("inv"), sessionEpoch: 3, scopes: [.model, .reply], issuedAt: now,
+        userId: UserID("user"), botId: BotID("bot"), groupJid: GroupJID("tg:-1"), channelType: .telegram,
+        invocationId: InvocationID("inv"), sessionEpoch: 3, scopes: [.model, .reply], issuedAt: now,
         expiresAt: now + 3600)
 
     @Test("a grant is what was signed, and small")
@@ -22,7 +23,11 @@ struct GrantTests {
         let parts = try Self.keys.grantSigner.sign(Self.grant).split(separator: ".").map(String.init)
         let document = try JSON.value(#require(Digest.fromBase64URL(parts[1])))
         let members = try #require(document.object)
-        #expect(members.keys.sorted() == ["botId", "channelType", "expiresAt", "groupJid", "invocationId", "issuedAt", "memoryWritable", "scopes", "sessionEpoch", "userId"])
+        #expect(
+            members.keys.sorted() == [
+                "botId", "channelType", "expiresAt", "groupJid", "invocationId", "issuedAt", "memoryWritable", "scopes",
+                "sessionEpoch", "userId",
+            ])
         for (field, value) in members {
             var other = members
             other[field] =
@@ -42,13 +47,20 @@ struct GrantTests {
     func SEC_71_shape() throws {
         let signer = Self.keys.grantSigner
         let token = try signer.sign(Self.grant), parts = token.split(separator: ".").map(String.init)
-        let other = try signer.sign({ var other = Self.grant; other.botId = BotID("other"); return other }()).split(separator: ".").map(String.init)
+        let other = try signer.sign(
+            {
+                var other = Self.grant; other.botId = BotID("other"); return other
+            }()
+        ).split(separator: ".").map(String.init)
         // The last character of a 32-byte MAC carries two spare bits: four spellings decode alike, one is canonical.
         let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
         let twins = alphabet.map { token.dropLast() + String($0) }.filter { $0 != token }.map(String.init)
         let bad = [
-            "v2." + parts[1] + "." + parts[2], parts[1] + "." + parts[2], "v1." + parts[2] + "." + parts[1], "v1." + other[1] + "." + parts[2], token + ".x", token + "=", " " + token, token + "\n", "v1..", "", "v1." + parts[1] + ".",
-            "V1." + parts[1] + "." + parts[2], "v1." + parts[1] + "." + String(parts[2].dropLast(4)), "v1." + parts[1] + "A." + parts[2], String(repeating: "x", count: 3000),
+            "v2." + parts[1] + "." + parts[2], parts[1] + "." + parts[2], "v1." + parts[2] + "." + parts[1],
+            "v1." + other[1] + "." + parts[2], token + ".x", token + "=", " " + token, token + "\n", "v1..", "",
+            "v1." + parts[1] + ".",
+            "V1." + parts[1] + "." + parts[2], "v1." + parts[1] + "." + String(parts[2].dropLast(4)),
+            "v1." + parts[1] + "A." + parts[2], String(repeating: "x", count: 3000),
         ]
         for token in bad + twins { #expect(throws: GrantError.self, "\(token)") { try signer.verify(token, at: Self.now) } }
     }
@@ -72,7 +84,9 @@ struct GrantTests {
         let token = try signer.sign(Self.grant)
         _ = try signer.verify(token, at: Self.now + 3599.999)
         #expect(throws: GrantError.expired) { try signer.verify(token, at: Self.now + 3600) }
-        #expect(throws: GrantError.forged) { try PlatformKeys(roots: [Data(repeating: 2, count: 32)]).grantSigner.verify(token, at: Self.now + 9999) }
+        #expect(throws: GrantError.forged) {
+            try PlatformKeys(roots: [Data(repeating: 2, count: 32)]).grantSigner.verify(token, at: Self.now + 9999)
+        }
     }
 
     @Test("SEC-72 more than 2 KiB is not even looked at")

@@ -29,20 +29,42 @@ struct IdentifierTests {
         #expect(ULID.make(at: time, entropy: [UInt8](repeating: 255, count: 10)).hasSuffix("ZZZZZZZZZZZZZZZZ"))
     }
 
-    @Test("what is no ULID", arguments: ["", "01ARYZ6S41TSV4RRFFQ69G5FA", "01ARYZ6S41TSV4RRFFQ69G5FAVX", "81ARYZ6S41TSV4RRFFQ69G5FAV", "01ARYZ6S41TSV4RRFFQ69G5FAI", "01aryz6s41tsv4rrffq69g5fav", "../../../../../../../../../"])
+    @Test(
+        "what is no ULID",
+        arguments: [
+            "", "01ARYZ6S41TSV4RRFFQ69G5FA", "01ARYZ6S41TSV4RRFFQ69G5FAVX", "81ARYZ6S41TSV4RRFFQ69G5FAV",
+            "01ARYZ6S41TSV4RRFFQ69G5FAI", "01aryz6s41tsv4rrffq69g5fav", "../../../../../../../../../",
+        ])
     func notULID(_ text: String) { #expect(!ULID.isWellFormed(text)) }
 
-    @Test("group ids follow the grammar", arguments: ["tg:-100123", "dc:1", "sl:C1/1690.2", "wa:49123", "feishu#oc_1#x", "dt:cid+/=", "web:main", "tg:" + String(repeating: "x", count: 180)])
+    @Test(
+        "group ids follow the grammar",
+        arguments: [
+            "tg:-100123", "dc:1", "sl:C1/1690.2", "wa:49123", "feishu#oc_1#x", "dt:cid+/=", "web:main",
+            "tg:" + String(repeating: "x", count: 180),
+        ])
     func goodGroups(_ text: String) { #expect(GroupJID(text).isWellFormed) }
-    @Test("SEC-33 group ids outside of the grammar are known", arguments: ["", "tg:", "xx:1", "tg:a b", "tg:a\nb", "tg:%2e", "tg:é", "tg:\u{7f}", "tg:" + String(repeating: "x", count: 181), "TG:1", "../tg:1"])
+    @Test(
+        "SEC-33 group ids outside of the grammar are known",
+        arguments: [
+            "", "tg:", "xx:1", "tg:a b", "tg:a\nb", "tg:%2e", "tg:é", "tg:\u{7f}", "tg:" + String(repeating: "x", count: 181),
+            "TG:1", "../tg:1",
+        ])
     func badGroups(_ text: String) { #expect(!GroupJID(text).isWellFormed) }
 
     @Test("SEC-33 a group id becomes one key segment: injective, never a dot name, always a legal file name")
     func SEC_33_segments() throws {
-        var inputs = ["tg:-100123", "tg:-100_123", "feishu#oc_1", "feishu%23oc_1", "sl:C1/1690.2", "sl:C1%2F1690.2", ".", "..", "...", "%2e", "%2E", "a", "A", "", "h-" + String(repeating: "0", count: 64), "dt:cid+/=="]
+        var inputs = [
+            "tg:-100123", "tg:-100_123", "feishu#oc_1", "feishu%23oc_1", "sl:C1/1690.2", "sl:C1%2F1690.2", ".", "..", "...",
+            "%2e", "%2E", "a", "A", "", "h-" + String(repeating: "0", count: 64), "dt:cid+/==",
+        ]
         // Over all printable ASCII bytes, each alone and doubled, and at every length up to the limit.
-        for byte in UInt8(0x21)...0x7e { inputs += [String(UnicodeScalar(byte)), "tg:" + String(repeating: Character(UnicodeScalar(byte)), count: 180)] }
-        for length in 1...180 { inputs += ["tg:" + String(repeating: "-", count: length), "dt:" + String(repeating: "/", count: length)] }
+        for byte in UInt8(0x21)...0x7e {
+            inputs += [String(UnicodeScalar(byte)), "tg:" + String(repeating: Character(UnicodeScalar(byte)), count: 180)]
+        }
+        for length in 1...180 {
+            inputs += ["tg:" + String(repeating: "-", count: length), "dt:" + String(repeating: "/", count: length)]
+        }
         inputs = Array(Set(inputs))
         let segments = inputs.map(ObjectKey.segment)
         #expect(Set(segments).count == inputs.count, "injective")
@@ -51,7 +73,8 @@ struct IdentifierTests {
         defer { try? FileManager.default.removeItem(at: folder) }
         for (input, segment) in zip(inputs, segments) where !input.isEmpty {
             #expect(segment.utf8.count <= 200 && segment != "." && segment != ".." && !segment.contains("/"), "\(input)")
-            #expect(segment.utf8.allSatisfy { "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-%".utf8.contains($0) })
+            #expect(
+                segment.utf8.allSatisfy { "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-%".utf8.contains($0) })
             #expect(ObjectKey.isWellFormed(segment))
             try Data(input.utf8).write(to: folder.appending(path: segment, directoryHint: .notDirectory))
         }

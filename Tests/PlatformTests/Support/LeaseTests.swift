@@ -171,7 +171,10 @@ struct LeaseTests {
             }
         }
         try await until { await gate.waiting == 1 }
-        try await records.put(Lease.key("leader"), ["owner": "thief", "fencing": .int(.max - 1), "expiresAt": .string(Timestamp.text(time.now() + 3600))], expiresAt: time.now() + 90_000)
+        try await records.put(
+            Lease.key("leader"),
+            ["owner": "thief", "fencing": .int(.max - 1), "expiresAt": .string(Timestamp.text(time.now() + 3600))],
+            expiresAt: time.now() + 90_000)
         try await until { time.sleepers == 1 }
         time.advance(by: .seconds(10))
         try await until { cancelled.withLock { $0 } }
@@ -205,11 +208,19 @@ private final class FaultyRecords: RecordStore {
     init(_ store: InMemoryRecordStore) { self.store = store }
     private func check() throws { if fails.withLock({ $0 }) { throw RecordStoreError.unavailable("away") } }
     func get(_ key: RecordKey) async throws -> StoredRecord? { try check(); return try await store.get(key) }
-    func batchGet(_ keys: [RecordKey]) async throws -> [RecordKey: StoredRecord] { try check(); return try await store.batchGet(keys) }
-    func write(_ write: RecordWrite, returning: ReturnedRecord) async throws -> StoredRecord? { try check(); return try await store.write(write, returning: returning) }
-    func transact(_ writes: [RecordWrite], token: String?) async throws { try check(); try await store.transact(writes, token: token) }
+    func batchGet(_ keys: [RecordKey]) async throws -> [RecordKey: StoredRecord] {
+        try check(); return try await store.batchGet(keys)
+    }
+    func write(_ write: RecordWrite, returning: ReturnedRecord) async throws -> StoredRecord? {
+        try check(); return try await store.write(write, returning: returning)
+    }
+    func transact(_ writes: [RecordWrite], token: String?) async throws {
+        try check(); try await store.transact(writes, token: token)
+    }
     func query(_ query: RecordQuery) async throws -> RecordPage { try check(); return try await store.query(query) }
-    func scan(_ table: Table, limit: Int, cursor: String?) async throws -> RecordPage { try check(); return try await store.scan(table, limit: limit, cursor: cursor) }
+    func scan(_ table: Table, limit: Int, cursor: String?) async throws -> RecordPage {
+        try check(); return try await store.scan(table, limit: limit, cursor: cursor)
+    }
     func prepare(_ tables: [Table]) async throws {}
     func probe() async throws { try check() }
 }

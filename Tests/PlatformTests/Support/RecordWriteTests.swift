@@ -12,8 +12,12 @@ struct RecordWriteTests {
     @Test("every kind of write gives its outcome")
     func outcomes() throws {
         let record = StoredRecord(key: Self.key, document: ["n": 1], expiresAt: Self.now + 10)
-        #expect(try RecordWrite.put(Self.key, ["a": 1]).apply(to: record, at: Self.now) == .store(StoredRecord(key: Self.key, document: ["a": 1])))
-        #expect(try RecordWrite.update(Self.key, [.add("n", 1)]).apply(to: record, at: Self.now) == .store(StoredRecord(key: Self.key, document: ["n": 2], expiresAt: Self.now + 10)))
+        #expect(
+            try RecordWrite.put(Self.key, ["a": 1]).apply(to: record, at: Self.now)
+                == .store(StoredRecord(key: Self.key, document: ["a": 1])))
+        #expect(
+            try RecordWrite.update(Self.key, [.add("n", 1)]).apply(to: record, at: Self.now)
+                == .store(StoredRecord(key: Self.key, document: ["n": 2], expiresAt: Self.now + 10)))
         #expect(try RecordWrite.delete(Self.key).apply(to: record, at: Self.now) == .delete)
         #expect(try RecordWrite.delete(Self.key).apply(to: nil, at: Self.now) == .nothing)
         #expect(try RecordWrite.check(Self.key, if: .equals("n", 1)).apply(to: record, at: Self.now) == .nothing)
@@ -24,12 +28,16 @@ struct RecordWriteTests {
         let record = StoredRecord(key: Self.key, document: ["n": 1], expiresAt: Self.now + 10)
         _ = try RecordWrite.check(Self.key, if: .recordExists).apply(to: record, at: Self.now + 9.999)
         _ = try RecordWrite.check(Self.key, if: .recordAbsent).apply(to: record, at: Self.now + 10)
-        #expect(try RecordWrite.update(Self.key, [], orCreate: true).apply(to: record, at: Self.now + 10).after == StoredRecord(key: Self.key, document: [:]))
+        #expect(
+            try RecordWrite.update(Self.key, [], orCreate: true).apply(to: record, at: Self.now + 10).after
+                == StoredRecord(key: Self.key, document: [:]))
     }
 
     @Test("expiries are whole seconds, rounded up")
     func wholeSeconds() throws {
-        #expect(try RecordWrite.put(Self.key, [:], expiresAt: Self.now + 0.25).apply(to: nil, at: Self.now).after?.expiresAt == Self.now + 1)
+        #expect(
+            try RecordWrite.put(Self.key, [:], expiresAt: Self.now + 0.25).apply(to: nil, at: Self.now).after?.expiresAt == Self
+                .now + 1)
     }
 
     @Test("a failed condition names its write and carries the live record only")
@@ -45,7 +53,9 @@ struct RecordWriteTests {
 
     @Test("an expiry in a table without expiry is refused")
     func tableWithoutExpiry() {
-        #expect(throws: RecordStoreError.self) { try RecordWrite.validate([.put(RecordKey(Table("x"), "p", "s"), [:], expiresAt: Self.now)]) }
+        #expect(throws: RecordStoreError.self) {
+            try RecordWrite.validate([.put(RecordKey(Table("x"), "p", "s"), [:], expiresAt: Self.now)])
+        }
     }
 
     @Test("nothing is the same as null, and texts are compared by bytes")
@@ -75,7 +85,9 @@ struct RecordWriteTests {
         #expect(try RecordCursor.read(text, table: Self.table, index: index, partition: "x").indexSort == "1")
         #expect(throws: RecordStoreError.self) { try RecordCursor.read(text, table: Self.table, index: index, partition: "y") }
         #expect(throws: RecordStoreError.self) { try RecordCursor.read(text, table: Self.table, partition: "x") }
-        #expect(throws: RecordStoreError.self) { try RecordCursor.read(text + "A", table: Table("u"), index: index, partition: "x") }
+        #expect(throws: RecordStoreError.self) {
+            try RecordCursor.read(text + "A", table: Table("u"), index: index, partition: "x")
+        }
     }
 
     @Test("paths are read and written alike", arguments: ["a", "a.b.c", "a[3]", "a.b[0][1].c"])
@@ -85,7 +97,9 @@ struct RecordWriteTests {
     func speed() throws {
         // 20,000 entries × 2,000 updates would take minutes if each copied or hashed the map anew.
         var document: Document = ["m": .object(Dictionary(uniqueKeysWithValues: (0..<20_000).map { ("k\($0)", Value.int($0)) }))]
-        let took = try ContinuousClock().measure { for number in 0..<200 { document = try document.applying([.set(Path("m").appending("k\(number)"), 0)]) } }
+        let took = try ContinuousClock().measure {
+            for number in 0..<200 { document = try document.applying([.set(Path("m").appending("k\(number)"), 0)]) }
+        }
         #expect(took < .seconds(10), "\(took)")
     }
 }
