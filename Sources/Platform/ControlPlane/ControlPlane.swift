@@ -113,7 +113,7 @@ public struct ControlPlane: Sendable {
         let ending: any RunEnding
         let board: SettlementBoard
         func cancel(_ session: SessionKey, _ invocation: InvocationID) async {
-            await ending.end(invocation)
+            _ = await ending.end(invocation)
             await board.changed(session)
         }
     }

@@ -231,4 +231,4 @@ struct NoScheduler: Scheduler {
     func setEnabled(_ enabled: Bool, _ botId: BotID, _ taskId: TaskID) async throws {}
     func probe() async throws {}
 }
-struct NoEnding: RunEnding { func end(_ invocation: InvocationID) async {} }
+struct NoEnding: RunEnding { func end(_ invocation: InvocationID) async -> TokenUsage? { nil } }

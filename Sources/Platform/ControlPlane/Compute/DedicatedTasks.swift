@@ -221,6 +221,18 @@ public actor DedicatedTasks: AgentCompute {
         await drop(session, unit.task.id)
     }
 
+    /// Ends the unit of a conversation when it is idle, so that the next run sees what was changed outside.
+    public func retireIdle(_ session: SessionKey) async {
+        guard case .unit(let unit) = bindings[session], unit.running == nil else { return }
+        await drop(session, unit.task.id)
+    }
+    /// The same for all conversations of a bot.
+    public func retireIdle(of bot: BotID) async { for session in sessions(of: bot) { await retireIdle(session) } }
+    /// Ends all units of a bot, also running ones: it was paused or deleted.
+    public func retireAll(_ bot: BotID) async { for session in sessions(of: bot) { await retire(session) } }
+
+    private func sessions(of bot: BotID) -> [SessionKey] { bindings.keys.filter { $0.botId == bot } }
+
     /// Ends every unit: the control plane goes down. Their runs are taken up by the next one.
     public func shutDown() async {
         closing = true

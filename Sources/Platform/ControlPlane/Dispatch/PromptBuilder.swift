@@ -41,7 +41,7 @@ struct PromptBuilder: Sendable {
     }
 
     private static func element(_ message: Message, timezone: String, answers: Bool) -> String {
-        var attributes = "sender=\"\(escape(message.senderName))\" time=\"\(local(message.timestamp, timezone))\""
+        var attributes = "id=\"\(escape(message.messageId.rawValue))\" sender=\"\(escape(message.senderName))\" time=\"\(local(message.timestamp, timezone))\""
         if !answers { attributes += " context=\"true\"" }
         if message.editedAt != nil { attributes += " edited=\"true\"" }
         var body = escape(message.content)

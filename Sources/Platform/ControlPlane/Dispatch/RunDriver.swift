@@ -209,6 +209,15 @@ public struct RunDriver: Sendable {
                 try await fail(run, in: work.session, bot: work.bot, .agentFailed)
                 return
             }
+            if attempt > first {
+                // Paused or deleted while it ran: its agent was ended for that reason and must not come back.
+                let bot = try await directory.bot(work.bot.botId)
+                if bot == nil || bot?.status == .paused {
+                    guard let run = try await records.get(Session.self, Session.key(work.session))?.run else { return }
+                    try await fail(run, in: work.session, bot: work.bot, .botUnavailable)
+                    return
+                }
+            }
             let slot = QuotaLedger.slot(for: work.session)
             let deadline = time.now() + Double(work.bot.containerConfig.timeoutSeconds)
             switch try await reserve(work, slot: slot, until: deadline + 60) {
@@ -220,7 +229,7 @@ public struct RunDriver: Sendable {
             case .settled: return
             case .died(let reason):
                 logger.warning("run died", metadata: ["invocation": "\(started.invocationId)", "reason": "\(reason)", "try": "\(attempt)"])
-                await ending.end(started.invocationId)
+                try await cut(started.invocationId, in: work.session)
                 attempt += 1
             }
         }
@@ -369,7 +378,7 @@ public struct RunDriver: Sendable {
             else { return .settled }
             if now.stopped, now.final == nil {
                 await compute.stop(session, invocation: run.invocationId)
-                await ending.end(run.invocationId)
+                try await cut(run.invocationId, in: session)
                 try await settlement.settle(session, invocation: run.invocationId, .stopped)
                 return .settled
             }
@@ -444,9 +453,21 @@ public struct RunDriver: Sendable {
             }
             run = now
         }
-        await ending.end(run.invocationId)
+        try await cut(run.invocationId, in: session)
         try await sendFinal(run, in: session, userId: bot.userId)
         try await waitForSettlement(run.invocationId, in: session)
+    }
+
+    /// Ends what a run still has open at the gateway, and notes what it used: it will be booked with the settlement.
+    private func cut(_ invocation: InvocationID, in session: SessionKey) async throws {
+        guard let usage = await ending.end(invocation) else { return }
+        do {
+            try await records.update(
+                Session.key(session), [.set("run.usage", .object(try DocumentCoder.encode(usage)))],
+                if: .equals("run.invocationId", .value(.string(invocation.rawValue))))
+        } catch RecordStoreError.conditionFailed {
+            // Settled or superseded in this moment, with its own count.
+        }
     }
 
     /// Queues the final reply of a run (again): the queue and Delivery drop what was there before.
@@ -467,5 +488,6 @@ extension ComputeError {
 
 /// Tells the gateway that an invocation is over: its grant is dead by the record, this cuts what is still open.
 public protocol RunEnding: Sendable {
-    func end(_ invocation: InvocationID) async
+    /// Answers the tokens that the run has used as far as they were metered here; nil when it never called.
+    func end(_ invocation: InvocationID) async -> TokenUsage?
 }

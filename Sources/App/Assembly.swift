@@ -1,0 +1,258 @@
+import AsyncHTTPClient
+import Channels
+import ControlPlane
+import Foundation
+import Identity
+import LocalBackend
+import Logging
+import NIOPosix
+import Platform
+import ServiceLifecycle
+import Synchronization
+import WebAPI
+
+/// The whole platform put together from a configuration: the only place that knows backends by name.
+struct Installation: Sendable {
+    /// In the order of start; stopped in reverse.
+    let services: [any Service]
+    let firstAdmin: FirstAdmin.Outcome
+    /// What an operator should know: missing isolation features and the like.
+    let remarks: [String]
+    let isSandboxed: Bool
+    let readiness: Readiness.Check
+    private let closing: @Sendable () async -> Void
+
+    /// Ends what is not a service: processes, sockets, clients, the database.
+    func close() async { await closing() }
+
+    /// - Parameters:
+    ///   - executable: what `clawbot agent` is run from.
+    ///   - onListening: called with the port once connections are taken.
+    /// - Throws: an error whose description is a sentence for the operator.
+    static func assemble(
+        _ configuration: PlatformConfiguration, executable: String, logger: Logger, onListening: @escaping @Sendable (Int) async -> Void
+    ) async throws -> Installation {
+        try refuseUnbuilt(configuration)
+        guard let publicBaseURL = configuration.server.publicBaseURL.flatMap({ URL(string: $0) }) else {
+            throw ConfigurationError("server.publicBaseURL is missing: with server.port 0 nobody could know the address.")
+        }
+        let time = SystemTime()
+        let data = URL(fileURLWithPath: configuration.dataDirectory)
+        let stores = try await LocalStores.open(
+            dataDirectory: data, masterKeys: try masterKeys(configuration), grace: configuration.scheduler.grace, time: time, logger: logger)
+        let ports = Ports(
+            records: stores.records, objects: stores.objects, inbound: stores.inbound, replies: stores.replies, secrets: stores.secrets,
+            scheduler: stores.scheduler, live: InMemoryLiveEvents(), time: time)
+
+        let models = AnthropicCompatibleProvider.makeClient(on: MultiThreadedEventLoopGroup.singleton)
+        let vendors = HTTPClient(eventLoopGroupProvider: .singleton, configuration: ChannelHTTP.configuration)
+        let agents = HTTPClient(eventLoopGroup: .singletonMultiThreadedEventLoopGroup)
+
+        // Identity and what a fresh installation starts with.
+        let issuerURL = configuration.identity.issuer ?? publicBaseURL.absoluteString
+        let signingKeys = SigningKeys(secrets: ports.secrets, records: ports.records, stage: configuration.stage, time: time)
+        let hasher = PasswordHasher()
+        let states = UserStates(records: ports.records, time: time)
+        let accounts = Accounts(records: ports.records, hasher: hasher, states: states, time: time)
+        let issuer = TokenIssuer(issuer: issuerURL, keys: signingKeys, time: time)
+        let verifier = LocalTokenVerifier(issuer: issuerURL, keys: signingKeys, users: states, time: time)
+        let firstAdmin = try await FirstAdmin.ensure(accounts: accounts, email: configuration.admin.email, password: configuration.admin.password)
+        try await ProviderBootstrap.ensure(
+            records: ports.records, secrets: ports.secrets, stage: configuration.stage, environment: modelEnvironment(configuration), time: time)
+        let keys = try await PlatformKeys.load(from: ports.secrets, stage: configuration.stage)
+
+        // The control plane, and the gateway that its agents talk to.
+        // An embedded store has one process: its leases keep their owner over a crash, so nothing waits for them to expire.
+        let foundation = ControlPlane.Foundation(ports: ports, logger: logger, leaseOwner: "embedded")
+        let channels = ChannelRegistry([
+            TelegramAdapter(
+                httpClient: vendors, apiBaseURL: try url(configuration.channels.telegram.apiBaseURL), fileBaseURL: try url(configuration.channels.telegram.fileBaseURL),
+                publicBaseURL: publicBaseURL, time: time, logger: logger),
+            WebChatAdapter(),
+        ])
+        let tasks = TaskService(records: ports.records, scheduler: ports.scheduler, time: time, logger: logger)
+        let providerKinds: [Provider.Kind: any ModelProvider] = [.anthropicCompatible: AnthropicCompatibleProvider(client: models)]
+        let launcher = try await processLauncher(configuration, executable: executable, data: data, logger: logger)
+        let computeBox = LateCompute()
+        var hooks = AgentGateway.Hooks()
+        hooks.finalAccepted = { session, invocation in await computeBox.compute?.finished(session, invocation) }
+        let gateway = AgentGateway(
+            records: ports.records, objects: ports.objects, replies: ports.replies, live: ports.live, tasks: tasks,
+            providers: ProviderResolution(records: ports.records, secrets: ports.secrets, stage: configuration.stage, kinds: providerKinds),
+            quota: foundation.ledger, signer: keys.grantSigner, time: time, logger: logger, hooks: hooks)
+        let gatewayRoutes = GatewayRoutes(gateway: gateway, logger: logger)
+        let sockets = try GatewaySockets(routes: gatewayRoutes, runtimeDirectory: runtimeDirectory(data, "g"), owner: launcher.isolation == .namespacesAndUID ? 2_000_000 : nil, logger: logger)
+        let compute = DedicatedTasks(
+            launcher: launcher, mounts: DirectoryMounts(objects: ports.objects), door: SocketDoor(sockets: sockets), http: agents,
+            limits: .init(
+                maxTasks: configuration.compute.maxTasks, minWarm: launcher.supportsWarmTasks ? configuration.compute.minWarmTasks : 0,
+                idleTimeout: configuration.compute.idleTimeout),
+            board: foundation.board, time: time, logger: logger)
+        computeBox.set(compute)
+        let plane = ControlPlane(
+            foundation, channels: channels, compute: compute, tasks: tasks, ending: GatewayEnding(gateway: gateway), signer: keys.grantSigner)
+
+        // The API on top.
+        let notices = notices(foundation, plane: plane, compute: compute, states: states)
+        let channelService = ChannelService(
+            records: ports.records, secrets: ports.secrets, registry: channels, publicBaseURL: publicBaseURL, stage: configuration.stage, notices: notices,
+            time: time)
+        let doors = IngestDoors(ingest: plane.ingest, objects: ports.objects)
+        let api = API(
+            APIServices(
+                records: ports.records, bots: BotService(records: ports.records, scheduler: ports.scheduler, channels: channelService, notices: notices, time: time),
+                channels: channelService, groups: GroupService(records: ports.records, notices: notices),
+                memory: MemoryService(objects: ports.objects, notices: notices), files: FileService(objects: ports.objects),
+                providers: ProviderService(
+                    records: ports.records, secrets: ports.secrets, stage: configuration.stage, allowsPlainHTTP: configuration.stage == "local",
+                    probe: ProviderProbe(kinds: providerKinds).callAsFunction, notices: notices, time: time),
+                tasks: tasks, chat: doors, webhooks: doors, events: foundation.events, live: ports.live,
+                signIn: IssuerDoor(signIn: SignIn(records: ports.records, accounts: accounts, issuer: issuer, hasher: hasher, time: time), keys: signingKeys),
+                users: AccountsDoor(accounts: accounts, records: ports.records), verifier: verifier, deadLetters: plane.deadLetters, notices: notices, keys: keys,
+                time: time),
+            facts: DeploymentFacts(version: Version.text, issuer: try url(issuerURL), sandboxed: launcher.isolation >= .namespaces), logger: logger)
+        let computeCheck = Readiness.Check("compute", critical: false) { try await launcher.probe() }
+        let web = try WebServer(
+            webConfiguration(configuration, publicBaseURL), routes: api.routes,
+            mounts: [Mount(prefix: GatewayRoutes.prefix + "/") { request, _ in await gatewayRoutes.respond(to: request, socketSession: nil) }],
+            verifier: verifier, records: ports.records,
+            readiness: Readiness(
+                [
+                    .init("records", critical: true) { try await ports.records.probe() }, .init("objects", critical: true) { try await ports.objects.probe() },
+                    .init("queue", critical: true) { _ = try await ports.inbound.depth() }, .init("secrets", critical: true) { try await ports.secrets.probe() },
+                    .init("scheduler", critical: false) { try await ports.scheduler.probe() }, computeCheck,
+                ], time: time),
+            limits: RateLimits(limits: rateLimits(configuration), time: time), time: time, logger: logger, onListening: onListening)
+
+        return Installation(
+            services: stores.services + plane.services + [KeyRotation(keys: signingKeys, time: time) { logger.error("signing keys not rotated", metadata: ["error": "\($0)"]) }, web],
+            firstAdmin: firstAdmin, remarks: launcher.remarks, isSandboxed: launcher.isolation >= .namespaces, readiness: computeCheck,
+            closing: {
+                await compute.shutDown()
+                await launcher.shutdown()
+                await sockets.closeAll()
+                for client in [models, vendors, agents] {
+                    do { try await client.shutdown() } catch { logger.debug("client not shut down", metadata: ["error": "\(error)"]) }
+                }
+                do { try stores.close() } catch { logger.error("database not closed", metadata: ["error": "\(error)"]) }
+            })
+    }
+
+    // MARK: Parts
+
+    /// This build has the embedded backend only; what else the configuration could name is refused with a sentence.
+    private static func refuseUnbuilt(_ configuration: PlatformConfiguration) throws {
+        let chosen: [(String, String, String)] = [
+            ("records.backend", configuration.records.rawValue, "sqlite"), ("queue.backend", configuration.queue.rawValue, "sqlite"),
+            ("scheduler.backend", configuration.scheduler.backend.rawValue, "sqlite"), ("objects.backend", configuration.objects.rawValue, "filesystem"),
+            ("live.backend", configuration.live.rawValue, "memory"), ("secrets.backend", configuration.secrets.backend.rawValue, "records"),
+            ("compute.backend", configuration.compute.backend.rawValue, "process"), ("identity.backend", configuration.identity.backend.rawValue, "local"),
+        ]
+        for (key, value, built) in chosen where value != built {
+            throw ConfigurationError("\(key): '\(value)' is not part of this version yet; it has '\(built)'.")
+        }
+        if configuration.server.tls != nil {
+            throw ConfigurationError("server.tls is not part of this version yet; put a proxy in front and name it in server.trustedProxies.")
+        }
+        if configuration.server.agentPort != nil { throw ConfigurationError("server.agentPort is not part of this version yet.") }
+    }
+
+    private static func masterKeys(_ configuration: PlatformConfiguration) throws -> MasterKeys? {
+        if let path = configuration.secrets.masterKeyFile {
+            guard let keys = try MasterKeyFile(path: path).read() else { throw ConfigurationError("secrets.masterKeyFile: there is no file \(path).") }
+            return keys
+        }
+        guard let command = configuration.secrets.masterKeyCommand else { return nil }
+        let process = Process(), output = Pipe()
+        process.executableURL = URL(fileURLWithPath: "/bin/sh")
+        process.arguments = ["-c", command]
+        process.standardOutput = output
+        try process.run()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else { throw ConfigurationError("secrets.masterKeyCommand ended with status \(process.terminationStatus).") }
+        return try MasterKeys(text: text, source: "secrets.masterKeyCommand")
+    }
+
+    static func processLauncher(_ configuration: PlatformConfiguration, executable: String, data: URL, logger: Logger) async throws -> ProcessLauncher {
+        var settings = SandboxSettings(
+            mode: configuration.compute.sandbox == .none ? .none : .bubblewrap, payload: .agent(executable: executable),
+            runtimeDirectory: runtimeDirectory(data, "a"), dataDirectory: data.path)
+        settings.limits.memoryBytes = UInt64(configuration.compute.memoryMB) << 20
+        settings.limits.processes = UInt64(configuration.compute.processes)
+        settings.limits.fileBytes = UInt64(configuration.compute.fileMB) << 20
+        return try await ProcessLauncher(settings, logger: logger)
+    }
+
+    /// Sockets need short paths (107 bytes); so they are not below the data directory but in one named after it.
+    private static func runtimeDirectory(_ data: URL, _ part: String) -> String {
+        let base = ProcessInfo.processInfo.environment["XDG_RUNTIME_DIR"].flatMap { $0.utf8.count <= 30 ? $0 : nil } ?? "/tmp"
+        return "\(base)/clawbot-\(Digest.sha256Hex(data.standardizedFileURL.path).prefix(10))-\(part)"
+    }
+
+    private static func modelEnvironment(_ configuration: PlatformConfiguration) -> [String: String] {
+        var environment: [String: String] = [:]
+        environment["ANTHROPIC_API_KEY"] = configuration.anthropic.apiKey?.reveal()
+        environment["ANTHROPIC_AUTH_TOKEN"] = configuration.anthropic.authToken?.reveal()
+        environment["ANTHROPIC_BASE_URL"] = configuration.anthropic.baseURL
+        environment["ANTHROPIC_MODEL"] = ProcessInfo.processInfo.environment["ANTHROPIC_MODEL"]
+        return environment
+    }
+
+    private static func webConfiguration(_ configuration: PlatformConfiguration, _ publicBaseURL: URL) -> WebServerConfiguration {
+        WebServerConfiguration(
+            host: configuration.server.host, port: configuration.server.port, publicBaseURL: publicBaseURL, corsOrigins: configuration.server.corsOrigins,
+            trustedProxies: configuration.server.trustedProxies.map(\.description), originSecret: configuration.originVerifySecret)
+    }
+
+    private static func rateLimits(_ configuration: PlatformConfiguration) -> [RateLimits.Bucket: Int] {
+        let limits = configuration.limits
+        return [
+            .api: limits.apiPerMinute, .chat: limits.chatPerMinute, .provider: limits.providerCallsPerMinute, .signIn: limits.loginPerMinute,
+            .open: limits.unauthenticatedPerMinute, .webhook: limits.webhookPerMinute,
+        ]
+    }
+
+    private static func url(_ text: String) throws -> URL {
+        guard let url = URL(string: text) else { throw ConfigurationError("'\(text)' is not a URL.") }
+        return url
+    }
+
+    /// What follows from changes that people make: caches forget, gateways look again, agents start afresh.
+    private static func notices(_ foundation: ControlPlane.Foundation, plane: ControlPlane, compute: DedicatedTasks, states: UserStates) -> ManagementNotices {
+        var notices = ManagementNotices()
+        notices.botChanged = { bot in
+            foundation.directory.forget(bot: bot.botId)
+            if bot.status == .deleted || bot.status == .paused { await compute.retireAll(bot.botId) }
+        }
+        notices.channelChanged = { bot, type in
+            foundation.directory.forget(channel: type, of: bot)
+            await plane.wake.changed()
+        }
+        notices.providerChanged = { _ in foundation.directory.forgetProviders() }
+        notices.userChanged = { user in states.forget(user) }
+        notices.memoryChanged = { _, bot, group in
+            // A mounted file that was replaced is seen by the next process only.
+            if let bot { if let group { await compute.retireIdle(SessionKey(botId: bot, groupJid: group)) } else { await compute.retireIdle(of: bot) } }
+        }
+        return notices
+    }
+}
+
+/// The compute, once it is there: the gateway is built before it and tells it when a run has replied.
+private final class LateCompute: Sendable {
+    private let box = Mutex<DedicatedTasks?>(nil)
+    var compute: DedicatedTasks? { box.withLock { $0 } }
+    func set(_ compute: DedicatedTasks) { box.withLock { $0 = compute } }
+}
+
+private struct SocketDoor: GatewayDoor {
+    let sockets: GatewaySockets
+    func open(_ session: SessionKey) async throws -> String { try await sockets.open(session: session) }
+    func close(_ session: SessionKey) async { await sockets.close(session: session) }
+}
+
+private struct GatewayEnding: RunEnding {
+    let gateway: AgentGateway
+    func end(_ invocation: InvocationID) async -> TokenUsage? { await gateway.end(invocation) }
+}

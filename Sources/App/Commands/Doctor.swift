@@ -1,0 +1,63 @@
+import ArgumentParser
+import AsyncHTTPClient
+import Foundation
+import LocalBackend
+import Logging
+import Platform
+
+/// Explains the effective configuration and probes what it needs.
+struct Doctor: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "doctor", abstract: "Show the effective configuration with where each value came from, and probe every part.",
+        discussion: "Exit code 1 when something that is needed does not work. Asks a running server where there is one.")
+
+    @OptionGroup var configuration: ConfigurationOption
+
+    func run() async throws {
+        let settings = try LoadedConfiguration.load(configuration.config)
+        Terminal.say("Configuration (\(settings.path ?? "no file: the laptop's defaults"))")
+        for entry in settings.explain() where entry.value != nil {
+            Terminal.say("  \(entry.key.padding(toLength: 36, withPad: " ", startingAt: 0)) \(entry.value ?? "")   (\(entry.origin))")
+        }
+        Terminal.say("\nProbes")
+        var broken = 0
+        func report(_ what: String, _ problem: String?, _ fine: String = "ok") {
+            if problem != nil { broken += 1 }
+            Terminal.say("  \(problem == nil ? "ok  " : "FAIL") \(what.padding(toLength: 16, withPad: " ", startingAt: 0)) \(problem ?? fine)")
+        }
+        await report("server", nil, runningServer(settings))
+        do {
+            let stores = try await LocalStores.open(dataDirectory: URL(fileURLWithPath: settings.dataDirectory), logger: Logger(label: "clawbot"))
+            try await stores.records.probe()
+            try await stores.objects.probe()
+            try await stores.secrets.probe()
+            try stores.close()
+            report("data", nil, "database, objects and secrets open in \(settings.dataDirectory)")
+        } catch LocalDatabaseError.inUse {
+            report("data", nil, "in use by a running server")
+        } catch { report("data", "\(error)") }
+        do {
+            let launcher = try await Installation.processLauncher(
+                settings, executable: Executable.path, data: URL(fileURLWithPath: settings.dataDirectory), logger: Logger(label: "clawbot"))
+            try await launcher.preflight()
+            report("sandbox", nil, "\(launcher.isolation)")
+            for remark in launcher.remarks { Terminal.say("       \(remark)") }
+            await launcher.shutdown()
+        } catch ComputeError.isolationUnavailable(let reason) { report("sandbox", reason) } catch { report("sandbox", "\(error)") }
+        report("model", nil, settings.anthropic.isConfigured ? "a key is in the environment (used at the first start)" : "no key in the environment: a fresh installation starts with the demo")
+        Terminal.say("\nKnown limits: an agent that was talked into it can send what its own conversation may read to hosts that its policy allows;")
+        Terminal.say("sessions on one machine share one kernel. See docs/sandbox.md.")
+        if broken > 0 { throw ExitStatus.failure }
+    }
+
+    private func runningServer(_ settings: PlatformConfiguration) async -> String {
+        let http = HTTPClient(eventLoopGroup: .singletonMultiThreadedEventLoopGroup)
+        defer { Task { try? await http.shutdown() } }
+        let base = "http://\(settings.server.isLoopback ? settings.server.host : "127.0.0.1"):\(settings.server.port)"
+        guard let answer = try? await http.execute(HTTPClientRequest(url: base + "/ready"), timeout: .seconds(3)),
+            let body = try? await answer.body.collect(upTo: 1 << 16), let value = try? JSON.value(Data(body.readableBytesView))
+        else { return "none answers at \(base)" }
+        let checks = (value["checks"]?.array ?? []).map { "\($0["name"]?.string ?? "?") \($0["status"]?.string ?? "?")" }
+        return "\(value["status"]?.string ?? "?") at \(base): \(checks.joined(separator: ", "))"
+    }
+}
