@@ -43,7 +43,7 @@ struct Stage: Sendable {
 
 /// One running `clawbot serve`.
 final class Subject: Sendable {
-    static let password = "correct horse battery staple"
+    static let password = "violet-harbour-tango-81"
     let stage: Stage
     let base: String
     let port: Int

@@ -33,20 +33,31 @@ struct Installation: Sendable {
         _ configuration: PlatformConfiguration, executable: String, logger: Logger, onListening: @escaping @Sendable (Int) async -> Void
     ) async throws -> Installation {
         try refuseUnbuilt(configuration)
-        guard let publicBaseURL = configuration.server.publicBaseURL.flatMap({ URL(string: $0) }) else {
-            throw ConfigurationError("server.publicBaseURL is missing: with server.port 0 nobody could know the address.")
-        }
         let time = SystemTime()
         let data = URL(fileURLWithPath: configuration.dataDirectory)
         let stores = try await LocalStores.open(
             dataDirectory: data, masterKeys: try masterKeys(configuration), grace: configuration.scheduler.grace, time: time, logger: logger)
+        let clients = Clients()
+        do {
+            return try await build(configuration, executable, stores, clients, time: time, logger: logger, onListening: onListening)
+        } catch {
+            await clients.close(logger)
+            do { try stores.close() } catch { logger.error("database not closed", metadata: ["error": "\(error)"]) }
+            throw error
+        }
+    }
+
+    private static func build(
+        _ configuration: PlatformConfiguration, _ executable: String, _ stores: LocalStores, _ clients: Clients, time: any TimeSource, logger: Logger,
+        onListening: @escaping @Sendable (Int) async -> Void
+    ) async throws -> Installation {
+        guard let publicBaseURL = configuration.server.publicBaseURL.flatMap({ URL(string: $0) }) else {
+            throw ConfigurationError("server.publicBaseURL is missing: with server.port 0 nobody could know the address.")
+        }
+        let data = URL(fileURLWithPath: configuration.dataDirectory)
         let ports = Ports(
             records: stores.records, objects: stores.objects, inbound: stores.inbound, replies: stores.replies, secrets: stores.secrets,
             scheduler: stores.scheduler, live: InMemoryLiveEvents(), time: time)
-
-        let models = AnthropicCompatibleProvider.makeClient(on: MultiThreadedEventLoopGroup.singleton)
-        let vendors = HTTPClient(eventLoopGroupProvider: .singleton, configuration: ChannelHTTP.configuration)
-        let agents = HTTPClient(eventLoopGroup: .singletonMultiThreadedEventLoopGroup)
 
         // Identity and what a fresh installation starts with.
         let issuerURL = configuration.identity.issuer ?? publicBaseURL.absoluteString
@@ -66,12 +77,12 @@ struct Installation: Sendable {
         let foundation = ControlPlane.Foundation(ports: ports, logger: logger, leaseOwner: "embedded")
         let channels = ChannelRegistry([
             TelegramAdapter(
-                httpClient: vendors, apiBaseURL: try url(configuration.channels.telegram.apiBaseURL), fileBaseURL: try url(configuration.channels.telegram.fileBaseURL),
+                httpClient: clients.vendors, apiBaseURL: try url(configuration.channels.telegram.apiBaseURL), fileBaseURL: try url(configuration.channels.telegram.fileBaseURL),
                 publicBaseURL: publicBaseURL, time: time, logger: logger),
             WebChatAdapter(),
         ])
         let tasks = TaskService(records: ports.records, scheduler: ports.scheduler, time: time, logger: logger)
-        let providerKinds: [Provider.Kind: any ModelProvider] = [.anthropicCompatible: AnthropicCompatibleProvider(client: models)]
+        let providerKinds: [Provider.Kind: any ModelProvider] = [.anthropicCompatible: AnthropicCompatibleProvider(client: clients.models)]
         let launcher = try await processLauncher(configuration, executable: executable, data: data, logger: logger)
         let computeBox = LateCompute()
         var hooks = AgentGateway.Hooks()
@@ -83,7 +94,7 @@ struct Installation: Sendable {
         let gatewayRoutes = GatewayRoutes(gateway: gateway, logger: logger)
         let sockets = try GatewaySockets(routes: gatewayRoutes, runtimeDirectory: runtimeDirectory(data, "g"), owner: launcher.isolation == .namespacesAndUID ? 2_000_000 : nil, logger: logger)
         let compute = DedicatedTasks(
-            launcher: launcher, mounts: DirectoryMounts(objects: ports.objects), door: SocketDoor(sockets: sockets), http: agents,
+            launcher: launcher, mounts: DirectoryMounts(objects: ports.objects), door: SocketDoor(sockets: sockets), http: clients.agents,
             limits: .init(
                 maxTasks: configuration.compute.maxTasks, minWarm: launcher.supportsWarmTasks ? configuration.compute.minWarmTasks : 0,
                 idleTimeout: configuration.compute.idleTimeout),
@@ -131,9 +142,7 @@ struct Installation: Sendable {
                 await compute.shutDown()
                 await launcher.shutdown()
                 await sockets.closeAll()
-                for client in [models, vendors, agents] {
-                    do { try await client.shutdown() } catch { logger.debug("client not shut down", metadata: ["error": "\(error)"]) }
-                }
+                await clients.close(logger)
                 do { try stores.close() } catch { logger.error("database not closed", metadata: ["error": "\(error)"]) }
             })
     }
@@ -236,6 +245,19 @@ struct Installation: Sendable {
             if let bot { if let group { await compute.retireIdle(SessionKey(botId: bot, groupJid: group)) } else { await compute.retireIdle(of: bot) } }
         }
         return notices
+    }
+}
+
+/// Connections to the outside, each kind with settings of its own.
+private struct Clients: Sendable {
+    let models = AnthropicCompatibleProvider.makeClient(on: MultiThreadedEventLoopGroup.singleton)
+    let vendors = HTTPClient(eventLoopGroupProvider: .singleton, configuration: ChannelHTTP.configuration)
+    let agents = HTTPClient(eventLoopGroup: .singletonMultiThreadedEventLoopGroup)
+
+    func close(_ logger: Logger) async {
+        for client in [models, vendors, agents] {
+            do { try await client.shutdown() } catch { logger.debug("client not shut down", metadata: ["error": "\(error)"]) }
+        }
     }
 }
 

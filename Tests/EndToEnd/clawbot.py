@@ -16,7 +16,7 @@ import requests
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("CLAWBOT_BINARY", str(ROOT / ".build/debug/clawbot"))
-PASSWORD = "correct horse battery staple"
+PASSWORD = "violet-harbour-tango-81"
 
 
 def free_port():

@@ -49,7 +49,7 @@ def test_secrets_are_nowhere_in_the_sandbox(two):
     server, a, _, _ = two
     bot = a.bot("A")
     seen = a.chat(bot).reply("use bash: env; for p in /proc/[0-9]*; do tr '\\0' '\\n' < $p/environ; tr '\\0' ' ' < $p/cmdline; ls -l $p/fd; done 2>/dev/null; echo done", timeout=120)
-    for secret in ("sk-test", "correct horse", "ADMIN_PASSWORD", "ANTHROPIC_API_KEY", server.env["CLAWBOT_DATA_DIRECTORY"]):
+    for secret in ("sk-test", "violet-harbour", "ADMIN_PASSWORD", "ANTHROPIC_API_KEY", server.env["CLAWBOT_DATA_DIRECTORY"]):
         assert secret not in seen, secret
 
 
