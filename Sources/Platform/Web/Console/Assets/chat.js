@@ -294,7 +294,7 @@ export function chat(bot, conversation = "main") {
   load().then(connect, (error) => { state.textContent = error.message; });
 
   return {
-    view: h("section", { class: "chat", "aria-label": `Chat with ${bot.name}` }, scroll, state, form),
+    view: h("section", { class: "talk", "aria-label": `Chat with ${bot.name}` }, scroll, state, form),
     leave() { closed = true; stopFollowing(); },
     get working() { return typing; },
   };
