@@ -56,7 +56,7 @@ let package = Package(
         .target(
             name: "AgentRuntime",
             dependencies: [
-                "Platform",
+                "Platform", "CLinux",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
@@ -141,10 +141,15 @@ let package = Package(
                 "AgentRuntime", "Platform",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], swiftSettings: strict),
         .testTarget(
             name: "ChannelsTests",
-            dependencies: ["Channels", "Platform", .product(name: "AsyncHTTPClient", package: "async-http-client")], swiftSettings: strict),
+            dependencies: [
+                "Channels", "Platform",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ], swiftSettings: strict),
         .testTarget(name: "IdentityTests", dependencies: ["Identity", "Platform"], swiftSettings: strict),
         .testTarget(
             name: "WebAPITests",

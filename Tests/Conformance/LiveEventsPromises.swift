@@ -43,7 +43,10 @@ public enum LiveEventsPromises {
         },
         Promise("activity arrives with all of its fields") { harness in
             let stream = await harness.events.subscribe(bot: bot)
-            let activity = LiveEvent.tool(ToolActivity(groupJid: GroupJID("web:main"), invocationId: InvocationID("i"), toolUseId: "t", name: "Bash", phase: .end, summary: "é", isError: false, durationMs: 12))
+            let activity = LiveEvent.tool(
+                ToolActivity(
+                    groupJid: GroupJID("web:main"), invocationId: InvocationID("i"), toolUseId: "t", name: "Bash", phase: .end,
+                    summary: "é", isError: false, durationMs: 12))
             await harness.events.publish(activity, bot: bot)
             try expect(try await first(1, of: stream), is: [activity])
         },
@@ -51,7 +54,9 @@ public enum LiveEventsPromises {
 
     private static let bot = BotID("bot")
     private static func delta(_ index: Int) -> LiveEvent {
-        .delta(groupJid: GroupJID("web:main"), invocationId: InvocationID("i"), messageId: MessageID("m"), index: index, text: "t\(index)")
+        .delta(
+            groupJid: GroupJID("web:main"), invocationId: InvocationID("i"), messageId: MessageID("m"), index: index,
+            text: "t\(index)")
     }
     private static func first(_ count: Int, of stream: AsyncStream<LiveEvent>) async throws -> [LiveEvent] {
         try await promptly("\(count) events") {

@@ -13,7 +13,8 @@ public struct MessageQueueHarness: Sendable {
 }
 
 public enum MessageQueuePromises {
-    public static let all: [Promise<MessageQueueHarness>] = basics + order + visibility + deduplication + deadLetters + waiting + load
+    public static let all: [Promise<MessageQueueHarness>] =
+        basics + order + visibility + deduplication + deadLetters + waiting + load
     /// For backends that persist.
     public static let afterRestart: [Promise<MessageQueueHarness>] = [
         promise("a restart gives back what the dead process held, in order, counts raised") { queue, harness in
@@ -90,14 +91,16 @@ public enum MessageQueuePromises {
             for expected in ["1", "2", "3"] {
                 let delivery = try present(await one(queue), expected)
                 try expect(delivery.body, is: expected)
-                try expect(try await queue.receive(max: 10, wait: .zero, visibility: .seconds(60)).count, is: 0, "second in flight")
+                try expect(
+                    try await queue.receive(max: 10, wait: .zero, visibility: .seconds(60)).count, is: 0, "second in flight")
                 try await queue.acknowledge(delivery.receipt)
             }
         },
         promise("one receive hands out at most one message of a group") { queue, _ in
             try await send(queue, "a", "a1", "a2")
             try await send(queue, "b", "b1", "b2")
-            try expect(try await queue.receive(max: 10, wait: .zero, visibility: .seconds(60)).map(\.body).sorted(), is: ["a1", "b1"])
+            try expect(
+                try await queue.receive(max: 10, wait: .zero, visibility: .seconds(60)).map(\.body).sorted(), is: ["a1", "b1"])
         },
         promise("a blocked group does not block others") { queue, _ in
             try await send(queue, "a", "a1")
@@ -165,7 +168,9 @@ public enum MessageQueuePromises {
             try await queue.extend(first.receipt, by: .seconds(5))
             harness.time.advance(by: .seconds(6))
             let second = try present(await one(queue, visibility: .seconds(30)), "1 again")
-            for change in [queue.acknowledge, { try await queue.extend($0, by: .seconds(1)) }, { try await queue.release($0, after: .zero) }] {
+            for change in [
+                queue.acknowledge, { try await queue.extend($0, by: .seconds(1)) }, { try await queue.release($0, after: .zero) },
+            ] {
                 try await expectStale { try await change(first.receipt) }
             }
             try expect(try await one(queue)?.body, is: nil, "the message stays with its second receiver")
@@ -261,21 +266,29 @@ public enum MessageQueuePromises {
     ]
 
     static let waiting: [Promise<MessageQueueHarness>] = [
-        promise("a waiting receiver wakes on send, without the clock moving") { queue, _ in
+        promise("a waiting receiver wakes on send, without the clock moving") { queue, harness in
             let arrived = try await withThrowingTaskGroup(of: [QueueDelivery].self) { group in
-                group.addTask { try await promptly("a delivery") { try await queue.receive(max: 10, wait: .seconds(3600), visibility: .seconds(60)) } }
-                for _ in 0..<20 { await Task.yield() }
+                group.addTask {
+                    try await promptly("a delivery") {
+                        try await queue.receive(max: 10, wait: .seconds(3600), visibility: .seconds(60))
+                    }
+                }
+                try await asleep(harness.time)
                 try await send(queue, "a", "1")
                 return try await present(group.next(), "deliveries")
             }
             try expect(arrived.map(\.body), is: ["1"])
         },
-        promise("a waiting receiver wakes when an acknowledgement frees its group") { queue, _ in
+        promise("a waiting receiver wakes when an acknowledgement frees its group") { queue, harness in
             try await send(queue, "a", "1", "2")
             let first = try present(await one(queue), "1")
             let arrived = try await withThrowingTaskGroup(of: [QueueDelivery].self) { group in
-                group.addTask { try await promptly("a delivery") { try await queue.receive(max: 10, wait: .seconds(3600), visibility: .seconds(60)) } }
-                for _ in 0..<20 { await Task.yield() }
+                group.addTask {
+                    try await promptly("a delivery") {
+                        try await queue.receive(max: 10, wait: .seconds(3600), visibility: .seconds(60))
+                    }
+                }
+                try await asleep(harness.time)
                 try await queue.acknowledge(first.receipt)
                 return try await present(group.next(), "deliveries")
             }
@@ -286,7 +299,9 @@ public enum MessageQueuePromises {
             let held = try present(await one(queue, visibility: .seconds(30)), "1")
             let start = harness.time.now()
             let arrived = try await promptly("a delivery") {
-                try await advancing(harness.time, by: .seconds(1)) { try await queue.receive(max: 1, wait: .seconds(600), visibility: .seconds(60)) }
+                try await advancing(harness.time, by: .seconds(1)) {
+                    try await queue.receive(max: 1, wait: .seconds(600), visibility: .seconds(60))
+                }
             }
             try expect(arrived.map(\.body), is: [held.body])
             let waited = harness.time.now().timeIntervalSince(start)
@@ -294,17 +309,22 @@ public enum MessageQueuePromises {
         },
         promise("a wait ends with nothing when its time is over") { queue, harness in
             let arrived = try await promptly("an end of the wait") {
-                try await advancing(harness.time, by: .seconds(1)) { try await queue.receive(max: 1, wait: .seconds(5), visibility: .seconds(60)) }
+                try await advancing(harness.time, by: .seconds(1)) {
+                    try await queue.receive(max: 1, wait: .seconds(5), visibility: .seconds(60))
+                }
             }
             try expect(arrived.count, is: 0)
         },
-        promise("a cancelled wait ends at once and loses nothing") { queue, _ in
+        promise("a cancelled wait ends at once and loses nothing") { queue, harness in
             let waiter = Task { try await queue.receive(max: 1, wait: .seconds(3600), visibility: .seconds(3600)) }
-            for _ in 0..<20 { await Task.yield() }
+            try await asleep(harness.time)
             waiter.cancel()
             let result = await promptlyResult { await waiter.result }
-            if case .success(let deliveries)? = result { try expect(deliveries.count, is: 0) } else if result == nil {
-                throw PromiseBroken(expected: "an end of the cancelled wait", seen: "nothing within 20 s", line: #line, file: #fileID)
+            if case .success(let deliveries)? = result {
+                try expect(deliveries.count, is: 0)
+            } else if result == nil {
+                throw PromiseBroken(
+                    expected: "an end of the cancelled wait", seen: "nothing within 20 s", line: #line, file: #fileID)
             }
             try await send(queue, "a", "1")
             try expect(try await one(queue)?.body, is: "1")
@@ -312,7 +332,11 @@ public enum MessageQueuePromises {
         promise("every one of many waiting receivers is served") { queue, _ in
             let bodies = try await promptly("all deliveries") {
                 try await withThrowingTaskGroup(of: [String].self) { group in
-                    for _ in 0..<20 { group.addTask { try await queue.receive(max: 1, wait: .seconds(3600), visibility: .seconds(60)).map(\.body) } }
+                    for _ in 0..<20 {
+                        group.addTask {
+                            try await queue.receive(max: 1, wait: .seconds(3600), visibility: .seconds(60)).map(\.body)
+                        }
+                    }
                     for number in 0..<20 { try await queue.send("m\(number)", group: "g\(number)", deduplicationID: "\(number)") }
                     return try await group.reduce(into: [String]()) { $0 += $1 }
                 }
@@ -340,7 +364,11 @@ public enum MessageQueuePromises {
                 }
                 for sender in 0..<5 {
                     group.addTask {
-                        for number in 0..<20 { for g in stride(from: sender, to: 50, by: 5) { try await queue.send("\(number)", group: "g\(g)", deduplicationID: "\(g)/\(number)") } }
+                        for number in 0..<20 {
+                            for g in stride(from: sender, to: 50, by: 5) {
+                                try await queue.send("\(number)", group: "g\(g)", deduplicationID: "\(g)/\(number)")
+                            }
+                        }
                     }
                 }
                 group.addTask {
@@ -367,7 +395,9 @@ public enum MessageQueuePromises {
         try? await promptly("an end") { await body() }
     }
 
-    static func promise(_ name: String, _ check: @escaping @Sendable (any MessageQueue, MessageQueueHarness) async throws -> Void) -> Promise<MessageQueueHarness> {
+    static func promise(_ name: String, _ check: @escaping @Sendable (any MessageQueue, MessageQueueHarness) async throws -> Void)
+        -> Promise<MessageQueueHarness>
+    {
         Promise(name) { try await check($0.queue, $0) }
     }
     /// Sends bodies whose deduplication ids are themselves.
@@ -378,6 +408,8 @@ public enum MessageQueuePromises {
         try await queue.receive(max: 1, wait: .zero, visibility: visibility).first
     }
     static func expectStale(file: String = #fileID, line: Int = #line, _ body: () async throws -> Void) async throws {
-        try await expectThrow("staleReceipt", file: file, line: line, { if case .staleReceipt = $0 as? MessageQueueError { true } else { false } }, body)
+        try await expectThrow(
+            "staleReceipt", file: file, line: line, { if case .staleReceipt = $0 as? MessageQueueError { true } else { false } },
+            body)
     }
 }

@@ -23,7 +23,9 @@ public enum ObjectStorePromises {
             try expect(try await again.head(key("u/b/3"))?.etag, is: info?.etag)
             try expect(try await again.head(key("u/b/3"))?.contentType, is: "text/plain")
             try expect(try await again.bytes(key("u/b/3"), limit: 10), is: Data("3".utf8))
-            try expect(names(try await again.list("u/b/", delimiter: nil, limit: 9, cursor: page.cursor)), is: ["u/b/2", "u/b/3", "u/b/4"])
+            try expect(
+                names(try await again.list("u/b/", delimiter: nil, limit: 9, cursor: page.cursor)),
+                is: ["u/b/2", "u/b/3", "u/b/4"])
         }
     ]
 
@@ -80,7 +82,10 @@ public enum ObjectStorePromises {
                 try expect(content.info.size, is: 10, "size of the whole object")
             }
             for range in [10..<20, 5..<5, 100..<101] {
-                try await expectThrow("rangeNotSatisfiable(10) for \(range)", { if case .rangeNotSatisfiable(size: 10) = $0 as? ObjectStoreError { true } else { false } }) {
+                try await expectThrow(
+                    "rangeNotSatisfiable(10) for \(range)",
+                    { if case .rangeNotSatisfiable(size: 10) = $0 as? ObjectStoreError { true } else { false } }
+                ) {
                     _ = try await store.get(key("a/b"), range: range)
                 }
             }
@@ -93,7 +98,9 @@ public enum ObjectStorePromises {
                     continuation.yield(Data(repeating: 1, count: 100_000))
                     continuation.finish(throwing: Broken())
                 }
-                try await expectThrow("the stream's error", { $0 is Broken }) { try await store.put(key(name), broken, contentType: nil, if: nil) }
+                try await expectThrow("the stream's error", { $0 is Broken }) {
+                    try await store.put(key(name), broken, contentType: nil, if: nil)
+                }
             }
             try expect(try await store.bytes(key("a/b"), limit: 10), is: Data("old".utf8))
             try expect(try await store.head(key("a/b"))?.etag, is: old.etag)
@@ -108,7 +115,8 @@ public enum ObjectStorePromises {
         },
         promise("more than the limit is refused when read whole") { store, _ in
             try await store.put(key("a/b"), Data(repeating: 1, count: 101))
-            try await expectThrow("tooLarge", { if case .tooLarge(limit: 100) = $0 as? ObjectStoreError { true } else { false } }) { _ = try await store.bytes(key("a/b"), limit: 100) }
+            try await expectThrow("tooLarge", { if case .tooLarge(limit: 100) = $0 as? ObjectStoreError { true } else { false } })
+            { _ = try await store.bytes(key("a/b"), limit: 100) }
         },
         promise("probe passes on a working store") { store, _ in try await store.probe() },
     ]
@@ -122,8 +130,12 @@ public enum ObjectStorePromises {
         promise("put if the etag matches replaces only what was seen") { store, _ in
             let first = try await store.put(key("a/b"), Data("1".utf8))
             let second = try await store.put(key("a/b"), Data("2".utf8), if: .matches(etag: first.etag))
-            try await expectConditionFailed(second.etag) { try await store.put(key("a/b"), Data("3".utf8), if: .matches(etag: first.etag)) }
-            try await expectConditionFailed(nil) { try await store.put(key("a/none"), Data("3".utf8), if: .matches(etag: first.etag)) }
+            try await expectConditionFailed(second.etag) {
+                try await store.put(key("a/b"), Data("3".utf8), if: .matches(etag: first.etag))
+            }
+            try await expectConditionFailed(nil) {
+                try await store.put(key("a/none"), Data("3".utf8), if: .matches(etag: first.etag))
+            }
             try expect(try await store.bytes(key("a/b"), limit: 9), is: Data("2".utf8))
             try expect(try await store.head(key("a/none")), is: nil)
         },
@@ -139,7 +151,9 @@ public enum ObjectStorePromises {
 
     static let listing: [Promise<ObjectStoreHarness>] = [
         promise("keys are listed in byte order, only those under the prefix") { store, _ in
-            let texts = ["u/a", "u/B", "u/a/x", "u/a-", "u/a.txt", "u/é", "u/z/1", "u/a/b/c", "u/😀", "u/0", "u/a b", "u/tg%3A-1/x"]
+            let texts = [
+                "u/a", "u/B", "u/a/x", "u/a-", "u/a.txt", "u/é", "u/z/1", "u/a/b/c", "u/😀", "u/0", "u/a b", "u/tg%3A-1/x",
+            ]
             for text in texts + ["v/a", "u2/a"] where text != "u/a" { try await store.put(key(text), Data("x".utf8)) }
             let expected = texts.filter { $0 != "u/a" }.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
             try expect(names(try await store.list("u/", delimiter: nil, limit: 100, cursor: nil)), is: expected)
@@ -152,9 +166,14 @@ public enum ObjectStorePromises {
             try expect(names(try await store.list("u/ab", delimiter: "/", limit: 100, cursor: nil)), is: ["u/abc", "u/abd/"])
         },
         promise("a delimiter folds folders into one entry each, still in byte order") { store, _ in
-            for text in ["u/a.txt", "u/a/1", "u/a/2", "u/a/deep/3", "u/a0", "u/b/1", "u/c", "u/a-b"] { try await store.put(key(text), Data("x".utf8)) }
-            try expect(names(try await store.list("u/", delimiter: "/", limit: 100, cursor: nil)), is: ["u/a-b", "u/a.txt", "u/a/", "u/a0", "u/b/", "u/c"])
-            try expect(names(try await store.list("u/a/", delimiter: "/", limit: 100, cursor: nil)), is: ["u/a/1", "u/a/2", "u/a/deep/"])
+            for text in ["u/a.txt", "u/a/1", "u/a/2", "u/a/deep/3", "u/a0", "u/b/1", "u/c", "u/a-b"] {
+                try await store.put(key(text), Data("x".utf8))
+            }
+            try expect(
+                names(try await store.list("u/", delimiter: "/", limit: 100, cursor: nil)),
+                is: ["u/a-b", "u/a.txt", "u/a/", "u/a0", "u/b/", "u/c"])
+            try expect(
+                names(try await store.list("u/a/", delimiter: "/", limit: 100, cursor: nil)), is: ["u/a/1", "u/a/2", "u/a/deep/"])
             try expect(names(try await store.list("", delimiter: "/", limit: 100, cursor: nil)), is: ["u/"])
         },
         promise("pages joined are the whole, folders once") { store, _ in
@@ -177,7 +196,8 @@ public enum ObjectStorePromises {
         },
         promise("listed objects carry size and etag") { store, _ in
             let put = try await store.put(key("u/a"), Data("12345".utf8))
-            guard case .object(let info)? = try await store.list("u/", delimiter: nil, limit: 10, cursor: nil).entries.first else {
+            guard case .object(let info)? = try await store.list("u/", delimiter: nil, limit: 10, cursor: nil).entries.first
+            else {
                 throw PromiseBroken(expected: "an object", seen: "none", line: #line, file: #fileID)
             }
             try expect(info.size, is: 5)
@@ -185,7 +205,9 @@ public enum ObjectStorePromises {
         },
         promise("a made-up cursor is refused, not obeyed") { store, _ in
             try await store.put(key("u/a"), Data("x".utf8))
-            try await expectThrow("an error", { $0 is ObjectStoreError }) { _ = try await store.list("u/", delimiter: nil, limit: 10, cursor: "../../made-up") }
+            try await expectThrow("an error", { $0 is ObjectStoreError }) {
+                _ = try await store.list("u/", delimiter: nil, limit: 10, cursor: "../../made-up")
+            }
         },
         promise("deleteAll deletes what is under the prefix and nothing else") { store, _ in
             for text in ["u/b/1", "u/b/c/2", "u/b2/3", "u/b.txt", "v/b/1"] { try await store.put(key(text), Data("x".utf8)) }
@@ -193,33 +215,49 @@ public enum ObjectStorePromises {
             try await store.deleteAll("u/b/")
             try expect(names(try await store.list("u/", delimiter: nil, limit: 10, cursor: nil)), is: ["u/b.txt", "u/b2/3"])
             try expect(try await store.head(key("v/b/1")) != nil, "v/b/1 is there")
-            for prefix in ["", "u", "/", "../", "u/../v/", "u//"] { try await expectInvalidKey("deleteAll(\(prefix))") { try await store.deleteAll(prefix) } }
+            for prefix in ["", "u", "/", "../", "u/../v/", "u//"] {
+                try await expectInvalidKey("deleteAll(\(prefix))") { try await store.deleteAll(prefix) }
+            }
         },
     ]
 
     static let keys: [Promise<ObjectStoreHarness>] = [
         promise("SEC-34 keys that could leave their folder cannot be made") { _, _ in
-            let bad = ["", "/abs", "a/", "a//b", ".", "..", "../x", "a/../b", "a/./b", "a/..", "a\\..\\b", "a/\u{0}", "a\nb", "a\u{7f}", "a\u{85}b", "e\u{301}", String(repeating: "x", count: 1025)]
+            let bad = [
+                "", "/abs", "a/", "a//b", ".", "..", "../x", "a/../b", "a/./b", "a/..", "a\\..\\b", "a/\u{0}", "a\nb", "a\u{7f}",
+                "a\u{85}b", "e\u{301}", String(repeating: "x", count: 1025),
+            ]
             for text in bad { try expect((try? ObjectKey(checking: text)) == nil, "a refusal of \(text.debugDescription)") }
-            for text in ["a", "a/b", "...", "a/.hidden", "..a/b..", "%2e%2e/x", "é/ü", "a b", String(repeating: "x", count: 1024)] { _ = try ObjectKey(checking: text) }
+            for text in [
+                "a", "a/b", "...", "a/.hidden", "..a/b..", "%2e%2e/x", "é/ü", "a b", String(repeating: "x", count: 1024),
+            ] { _ = try ObjectKey(checking: text) }
         },
         promise("SEC-34 prefixes that could leave their folder are refused") { store, _ in
             for prefix in ["../", "a/../", "/", "/etc/", "a//", "a/./", "..", "a\\b/", "a\u{0}/"] {
-                try await expectInvalidKey("list(\(prefix))") { _ = try await store.list(prefix, delimiter: nil, limit: 10, cursor: nil) }
+                try await expectInvalidKey("list(\(prefix))") {
+                    _ = try await store.list(prefix, delimiter: nil, limit: 10, cursor: nil)
+                }
             }
         },
         promise("odd but legal keys are kept apart") { store, _ in
-            let texts = ["k/...", "k/.hidden", "k/a b", "k/%2e%2e", "k/A", "k/a", "k/*", "k/?x", "k/#", "k/é", "k/\"q\"", "k/h-" + String(repeating: "f", count: 64), "k/a:b", "k/~"]
+            let texts = [
+                "k/...", "k/.hidden", "k/a b", "k/%2e%2e", "k/A", "k/a", "k/*", "k/?x", "k/#", "k/é", "k/\"q\"",
+                "k/h-" + String(repeating: "f", count: 64), "k/a:b", "k/~",
+            ]
             for text in texts { try await store.put(key(text), Data(text.utf8)) }
             for text in texts { try expect(try await store.bytes(key(text), limit: 100), is: Data(text.utf8)) }
-            try expect(names(try await store.list("k/", delimiter: nil, limit: 100, cursor: nil)), is: texts.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) })
+            try expect(
+                names(try await store.list("k/", delimiter: nil, limit: 100, cursor: nil)),
+                is: texts.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) })
         },
     ]
 
     static let concurrency: [Promise<ObjectStoreHarness>] = [
         promise("concurrent puts leave one of them, whole") { store, _ in
             try await withThrowingTaskGroup(of: Void.self) { group in
-                for number in 0..<16 { group.addTask { try await store.put(key("a/b"), Data(repeating: UInt8(number), count: 50_000 + number)) } }
+                for number in 0..<16 {
+                    group.addTask { try await store.put(key("a/b"), Data(repeating: UInt8(number), count: 50_000 + number)) }
+                }
                 try await group.waitForAll()
             }
             let bytes = try present(await store.bytes(key("a/b"), limit: 100_000), "the object")
@@ -231,7 +269,9 @@ public enum ObjectStorePromises {
             let winners = try await withThrowingTaskGroup(of: Int.self) { group in
                 for number in 0..<16 {
                     group.addTask {
-                        do { try await store.put(key("a/b"), Data("\(number)".utf8), if: .absent); return 1 } catch ObjectStoreError.conditionFailed { return 0 }
+                        do {
+                            try await store.put(key("a/b"), Data("\(number)".utf8), if: .absent); return 1
+                        } catch ObjectStoreError.conditionFailed { return 0 }
                     }
                 }
                 return try await group.reduce(0, +)
@@ -246,7 +286,11 @@ public enum ObjectStorePromises {
                         while true {
                             let content = try present(await store.get(key("a/n"), range: nil), "the counter")
                             let number = Int(String(decoding: try await collect(content), as: UTF8.self)) ?? 0
-                            do { try await store.put(key("a/n"), Data("\(number + 1)".utf8), if: .matches(etag: content.info.etag)); return } catch ObjectStoreError.conditionFailed {}
+                            do {
+                                try await store.put(
+                                    key("a/n"), Data("\(number + 1)".utf8), if: .matches(etag: content.info.etag));
+                                return
+                            } catch ObjectStoreError.conditionFailed {}
                         }
                     }
                 }
@@ -258,7 +302,9 @@ public enum ObjectStorePromises {
 
     // MARK: -
 
-    static func promise(_ name: String, _ check: @escaping @Sendable (any ObjectStore, ObjectStoreHarness) async throws -> Void) -> Promise<ObjectStoreHarness> {
+    static func promise(_ name: String, _ check: @escaping @Sendable (any ObjectStore, ObjectStoreHarness) async throws -> Void)
+        -> Promise<ObjectStoreHarness>
+    {
         Promise(name) { try await check($0.store, $0) }
     }
     static func key(_ text: String) throws -> ObjectKey { try ObjectKey(checking: text) }
@@ -275,12 +321,20 @@ public enum ObjectStorePromises {
         for try await chunk in content.body { data.append(chunk) }
         return data
     }
-    static func expectConditionFailed(_ etag: String?, file: String = #fileID, line: Int = #line, _ body: () async throws -> Void) async throws {
-        try await expectThrow("conditionFailed with \(etag ?? "nothing")", file: file, line: line, {
-            if case .conditionFailed(let current) = $0 as? ObjectStoreError { current?.etag == etag } else { false }
-        }, body)
+    static func expectConditionFailed(_ etag: String?, file: String = #fileID, line: Int = #line, _ body: () async throws -> Void)
+        async throws
+    {
+        try await expectThrow(
+            "conditionFailed with \(etag ?? "nothing")", file: file, line: line,
+            {
+                if case .conditionFailed(let current) = $0 as? ObjectStoreError { current?.etag == etag } else { false }
+            }, body)
     }
-    static func expectInvalidKey(_ what: String, file: String = #fileID, line: Int = #line, _ body: () async throws -> Void) async throws {
-        try await expectThrow("invalidKey for \(what)", file: file, line: line, { if case .invalidKey = $0 as? ObjectStoreError { true } else { false } }, body)
+    static func expectInvalidKey(_ what: String, file: String = #fileID, line: Int = #line, _ body: () async throws -> Void)
+        async throws
+    {
+        try await expectThrow(
+            "invalidKey for \(what)", file: file, line: line,
+            { if case .invalidKey = $0 as? ObjectStoreError { true } else { false } }, body)
     }
 }

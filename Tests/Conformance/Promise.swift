@@ -10,7 +10,8 @@ import Platform
 //     }
 //
 // Each check gets a FRESH backend of its own, built with the harness's `ManualTime`: every notion of now that decides
-// something (expiry, visibility, deduplication, due times, leases) must come from it. `reopen` closes the backend
+// something (expiry, visibility, deduplication, due times, leases) must come from it, and whoever waits for a time must
+// `sleep` on it: checks move the clock while somebody sleeps. `reopen` closes the backend
 // and opens it again on the same data, as after a restart of the process; only `afterRestart` promises call it.
 // A check throws ``PromiseBroken`` with what was expected and what was seen. The library knows no test framework.
 
@@ -37,11 +38,15 @@ public struct PromiseBroken: Error, CustomStringConvertible {
 // MARK: - What checks are written with
 
 func expect<T: Equatable>(_ seen: T, is expected: T, _ what: String = "", file: String = #fileID, line: Int = #line) throws {
-    guard seen == expected else { throw PromiseBroken(expected: "\(what.isEmpty ? "" : what + " = ")\(expected)", seen: "\(seen)", line: line, file: file) }
+    guard seen == expected else {
+        throw PromiseBroken(expected: "\(what.isEmpty ? "" : what + " = ")\(expected)", seen: "\(seen)", line: line, file: file)
+    }
 }
 
 func expect(_ condition: Bool, _ what: String, seen: Any? = nil, file: String = #fileID, line: Int = #line) throws {
-    guard condition else { throw PromiseBroken(expected: what, seen: seen.map { "\($0)" } ?? "otherwise", line: line, file: file) }
+    guard condition else {
+        throw PromiseBroken(expected: what, seen: seen.map { "\($0)" } ?? "otherwise", line: line, file: file)
+    }
 }
 
 func present<T>(_ value: T?, _ what: String, file: String = #fileID, line: Int = #line) throws -> T {
@@ -65,13 +70,17 @@ func expectThrow(
 func eventually(_ what: String, file: String = #fileID, line: Int = #line, _ condition: () async throws -> Bool) async throws {
     let end = ContinuousClock.now + .seconds(20)
     while try await !condition() {
-        guard ContinuousClock.now < end else { throw PromiseBroken(expected: "in the end: \(what)", seen: "not within 20 s", line: line, file: file) }
+        guard ContinuousClock.now < end else {
+            throw PromiseBroken(expected: "in the end: \(what)", seen: "not within 20 s", line: line, file: file)
+        }
         try await Task.sleep(for: .milliseconds(2))
     }
 }
 
 /// Runs `body` and fails when it does not end within 20 s of real time.
-func promptly<T: Sendable>(_ what: String, file: String = #fileID, line: Int = #line, _ body: @escaping @Sendable () async throws -> T) async throws -> T {
+func promptly<T: Sendable>(
+    _ what: String, file: String = #fileID, line: Int = #line, _ body: @escaping @Sendable () async throws -> T
+) async throws -> T {
     try await withThrowingTaskGroup(of: T.self) { group in
         group.addTask { try await body() }
         group.addTask {
@@ -83,8 +92,15 @@ func promptly<T: Sendable>(_ what: String, file: String = #fileID, line: Int = #
     }
 }
 
+/// Waits until somebody sleeps on the clock.
+func asleep(_ time: ManualTime, file: String = #fileID, line: Int = #line) async throws {
+    try await eventually("a waiter that sleeps on the given time source", file: file, line: line) { time.sleepers > 0 }
+}
+
 /// Runs `body` while the clock is moved on in steps whenever somebody sleeps on it.
-func advancing<T: Sendable>(_ time: ManualTime, by step: Duration, _ body: @escaping @Sendable () async throws -> T) async throws -> T {
+func advancing<T: Sendable>(_ time: ManualTime, by step: Duration, _ body: @escaping @Sendable () async throws -> T) async throws
+    -> T
+{
     try await withThrowingTaskGroup(of: T?.self) { group in
         group.addTask { try await body() }
         group.addTask {

@@ -9,25 +9,38 @@ extension RecordStorePromises {
             try await store.put(key("p2", "other"), [:])
             let ordered = sorts.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
             try expect(try await store.query(RecordQuery(table, partition: "p")).records.map(\.key.sort), is: ordered)
-            try expect(try await store.query(RecordQuery(table, partition: "p", descending: true)).records.map(\.key.sort), is: ordered.reversed())
+            try expect(
+                try await store.query(RecordQuery(table, partition: "p", descending: true)).records.map(\.key.sort),
+                is: ordered.reversed())
         },
         promise("sort ranges hold exactly their keys") { store, _ in
             for sort in ["a", "ab", "abc", "b", "b#1", "b%", "b_", "c", "ä"] { try await store.put(key("p", sort), [:]) }
             let ranges: [(RecordQuery.SortRange, [String])] = [
-                (.all, ["a", "ab", "abc", "b", "b#1", "b%", "b_", "c", "ä"]), (.prefix("ab"), ["ab", "abc"]), (.prefix("b"), ["b", "b#1", "b%", "b_"]),
-                (.prefix("b%"), ["b%"]), (.prefix("b_"), ["b_"]), (.prefix("ä"), ["ä"]), (.prefix("q"), []), (.prefix(""), ["a", "ab", "abc", "b", "b#1", "b%", "b_", "c", "ä"]),
-                (.between("ab", "b"), ["ab", "abc", "b"]), (.between("b", "ab"), []), (.lessThan("b"), ["a", "ab", "abc"]), (.atMost("b"), ["a", "ab", "abc", "b"]),
+                (.all, ["a", "ab", "abc", "b", "b#1", "b%", "b_", "c", "ä"]), (.prefix("ab"), ["ab", "abc"]),
+                (.prefix("b"), ["b", "b#1", "b%", "b_"]),
+                (.prefix("b%"), ["b%"]), (.prefix("b_"), ["b_"]), (.prefix("ä"), ["ä"]), (.prefix("q"), []),
+                (.prefix(""), ["a", "ab", "abc", "b", "b#1", "b%", "b_", "c", "ä"]),
+                (.between("ab", "b"), ["ab", "abc", "b"]), (.between("b", "ab"), []), (.lessThan("b"), ["a", "ab", "abc"]),
+                (.atMost("b"), ["a", "ab", "abc", "b"]),
                 (.greaterThan("b_"), ["c", "ä"]), (.atLeast("b_"), ["b_", "c", "ä"]),
             ]
             for (range, sorts) in ranges {
-                try expect(try await store.query(RecordQuery(table, partition: "p", sort: range)).records.map(\.key.sort), is: sorts, "\(range)")
-                try expect(try await pages(store, RecordQuery(table, partition: "p", sort: range, descending: true, limit: 2)).map(\.key.sort), is: sorts.reversed(), "\(range) descending")
+                try expect(
+                    try await store.query(RecordQuery(table, partition: "p", sort: range)).records.map(\.key.sort), is: sorts,
+                    "\(range)")
+                try expect(
+                    try await pages(store, RecordQuery(table, partition: "p", sort: range, descending: true, limit: 2)).map(
+                        \.key.sort), is: sorts.reversed(), "\(range) descending")
             }
         },
         promise("partitions and prefixes hold no pattern characters") { store, _ in
-            for partition in ["a%", "a_", "ab", "a'b", "a\\b", "a*", "a[b]"] { try await store.put(key(partition, "s"), ["p": .string(partition)]) }
+            for partition in ["a%", "a_", "ab", "a'b", "a\\b", "a*", "a[b]"] {
+                try await store.put(key(partition, "s"), ["p": .string(partition)])
+            }
             for partition in ["a%", "a_", "a'b", "a\\b", "a*", "a[b]"] {
-                try expect(try await store.query(RecordQuery(table, partition: partition)).records.map { $0.document["p"] }, is: [.string(partition)])
+                try expect(
+                    try await store.query(RecordQuery(table, partition: partition)).records.map { $0.document["p"] },
+                    is: [.string(partition)])
             }
         },
         promise("limit holds, and pages joined are the whole, each record once") { store, _ in
@@ -37,7 +50,8 @@ extension RecordStorePromises {
             try expect(first.cursor != nil, "a cursor while there is more")
             for limit in [1, 7, 10, 23, 24] {
                 for descending in [false, true] {
-                    let all = try await pages(store, RecordQuery(table, partition: "p", descending: descending, limit: limit)).map { $0.document["n"]?.int }
+                    let all = try await pages(store, RecordQuery(table, partition: "p", descending: descending, limit: limit)).map
+                    { $0.document["n"]?.int }
                     try expect(all, is: descending ? (0..<23).reversed() : Array(0..<23), "limit \(limit)")
                 }
             }
@@ -60,25 +74,38 @@ extension RecordStorePromises {
             try expect(rest.map(\.key.sort), is: ["s14", "s16", "s16x", "s17", "s18", "s19"])
         },
         promise("a cursor of another partition, index or table is refused, and a made-up one") { store, _ in
-            for partition in ["p", "q"] { for number in 0..<5 { try await store.put(key(partition, "s\(number)"), ["state": "x", "at": .string("\(number)"), "owner": "o"]) } }
+            for partition in ["p", "q"] {
+                for number in 0..<5 {
+                    try await store.put(key(partition, "s\(number)"), ["state": "x", "at": .string("\(number)"), "owner": "o"])
+                }
+            }
             let other = Table("promises2", expires: true)
             try await store.prepare([other])
             let cursor = try await store.query(RecordQuery(table, partition: "p", limit: 2)).cursor
             let ofIndex = try await store.query(RecordQuery(table, index: byState, partition: "x", limit: 2)).cursor
             for query in [
-                RecordQuery(table, partition: "q", cursor: cursor), RecordQuery(table, index: byState, partition: "x", cursor: cursor),
-                RecordQuery(table, index: byState, partition: "p", cursor: cursor), RecordQuery(other, partition: "p", cursor: cursor),
-                RecordQuery(table, partition: "x", cursor: ofIndex), RecordQuery(table, index: byOwner, partition: "x", cursor: ofIndex),
+                RecordQuery(table, partition: "q", cursor: cursor),
+                RecordQuery(table, index: byState, partition: "x", cursor: cursor),
+                RecordQuery(table, index: byState, partition: "p", cursor: cursor),
+                RecordQuery(other, partition: "p", cursor: cursor),
+                RecordQuery(table, partition: "x", cursor: ofIndex),
+                RecordQuery(table, index: byOwner, partition: "x", cursor: ofIndex),
                 RecordQuery(table, partition: "p", cursor: "made-up"), RecordQuery(table, partition: "p", cursor: ""),
             ] {
-                try await expectThrow("invalidCursor", { if case .invalidCursor = $0 as? RecordStoreError { true } else { false } }) { _ = try await store.query(query) }
+                try await expectThrow(
+                    "invalidCursor", { if case .invalidCursor = $0 as? RecordStoreError { true } else { false } }
+                ) { _ = try await store.query(query) }
             }
         },
         promise("filters choose records, limit counts matches, and short pages carry a cursor") { store, _ in
-            for number in 0..<400 { try await store.put(key("p", String(format: "s%03d", number)), ["n": .int(number), "even": .bool(number % 2 == 0)]) }
+            for number in 0..<400 {
+                try await store.put(
+                    key("p", String(format: "s%03d", number)), ["n": .int(number), "even": .bool(number % 2 == 0)])
+            }
             let even = try await pages(store, RecordQuery(table, partition: "p", filter: .equals("even", true), limit: 7))
             try expect(even.map { $0.document["n"]?.int }, is: stride(from: 0, to: 400, by: 2).map { $0 })
-            let rare = try await pages(store, RecordQuery(table, partition: "p", filter: .oneOf("n", [3, 399]), descending: true, limit: 50))
+            let rare = try await pages(
+                store, RecordQuery(table, partition: "p", filter: .oneOf("n", [3, 399]), descending: true, limit: 50))
             try expect(rare.map { $0.document["n"]?.int }, is: [399, 3])
             let none = try await pages(store, RecordQuery(table, partition: "p", filter: .equals("n", -1), limit: 3))
             try expect(none.count, is: 0)
@@ -97,9 +124,15 @@ extension RecordStorePromises {
             let open = try await store.query(RecordQuery(table, index: byState, partition: "open"))
             try expect(open.records.map(\.key.partition), is: ["b", "c", "a"])
             try expect(open.records.first?.document, is: ["state": "open", "at": "1"])
-            try expect(try await pages(store, RecordQuery(table, index: byState, partition: "open", descending: true, limit: 1)).map(\.key.partition), is: ["a", "c", "b"])
-            try expect(try await store.query(RecordQuery(table, index: byState, partition: "open", sort: .atLeast("2"))).records.map(\.key.partition), is: ["c", "a"])
-            try expect(try await store.query(RecordQuery(table, index: byState, partition: "open", sort: .prefix("3"))).records.map(\.key.partition), is: ["a"])
+            try expect(
+                try await pages(store, RecordQuery(table, index: byState, partition: "open", descending: true, limit: 1)).map(
+                    \.key.partition), is: ["a", "c", "b"])
+            try expect(
+                try await store.query(RecordQuery(table, index: byState, partition: "open", sort: .atLeast("2"))).records.map(
+                    \.key.partition), is: ["c", "a"])
+            try expect(
+                try await store.query(RecordQuery(table, index: byState, partition: "open", sort: .prefix("3"))).records.map(
+                    \.key.partition), is: ["a"])
             try expect(try await store.query(RecordQuery(table, index: byState, partition: "")).records.count, is: 0)
         },
         promise("an index follows its records: moved, emptied, deleted") { store, _ in
@@ -117,9 +150,12 @@ extension RecordStorePromises {
             try expect(try await store.query(RecordQuery(table, index: byState, partition: "done")).records.count, is: 0)
         },
         promise("equal places in an index are paged without loss or repetition") { store, _ in
-            for number in 0..<20 { try await store.put(key("p\(number % 5)", "s\(number)"), ["state": "same", "at": "1", "owner": "me"]) }
+            for number in 0..<20 {
+                try await store.put(key("p\(number % 5)", "s\(number)"), ["state": "same", "at": "1", "owner": "me"])
+            }
             for descending in [false, true] {
-                let found = try await pages(store, RecordQuery(table, index: byState, partition: "same", descending: descending, limit: 3))
+                let found = try await pages(
+                    store, RecordQuery(table, index: byState, partition: "same", descending: descending, limit: 3))
                 try expect(Set(found.map(\.key)).count, is: 20)
                 try expect(found.count, is: 20)
             }
@@ -131,12 +167,19 @@ extension RecordStorePromises {
             try await store.put(key("p", "1"), ["number": "b"])
             try await store.put(key("p", "2"), ["number": "a"])
             try await store.put(key("q", "3"), ["number": "c"])
-            try expect(try await store.query(RecordQuery(table, index: byNumber, partition: "p")).records.map(\.key.sort), is: ["2", "1"])
-            try expect(try await store.query(RecordQuery(table, index: byNumber, partition: "p", sort: .between("b", "b"))).records.map(\.key.sort), is: ["1"])
+            try expect(
+                try await store.query(RecordQuery(table, index: byNumber, partition: "p")).records.map(\.key.sort),
+                is: ["2", "1"])
+            try expect(
+                try await store.query(RecordQuery(table, index: byNumber, partition: "p", sort: .between("b", "b"))).records.map(
+                    \.key.sort), is: ["1"])
         },
         promise("a filter on an index query") { store, _ in
-            for number in 0..<10 { try await store.put(key("p", "\(number)"), ["state": "s", "at": .string("\(number)"), "n": .int(number)]) }
-            let found = try await pages(store, RecordQuery(table, index: byState, partition: "s", filter: .greaterThan("n", 6), limit: 2))
+            for number in 0..<10 {
+                try await store.put(key("p", "\(number)"), ["state": "s", "at": .string("\(number)"), "n": .int(number)])
+            }
+            let found = try await pages(
+                store, RecordQuery(table, index: byState, partition: "s", filter: .greaterThan("n", 6), limit: 2))
             try expect(found.map { $0.document["n"]?.int }, is: [7, 8, 9])
         },
     ]

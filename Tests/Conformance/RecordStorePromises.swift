@@ -19,7 +19,8 @@ public enum RecordStorePromises {
     public static let byOwner = Table.Index("owner-index", partition: "owner")
     public static let byNumber = Table.Index("number-index", partition: "pk", sort: "number")
 
-    public static let all: [Promise<RecordStoreHarness>] = reading + writing + conditions + changes + querying + transactions + expiry + concurrency
+    public static let all: [Promise<RecordStoreHarness>] =
+        reading + writing + conditions + changes + querying + transactions + expiry + concurrency
     /// For backends that persist.
     public static let afterRestart: [Promise<RecordStoreHarness>] = [
         promise("records, expiries and cursors outlive a restart") { store, harness in
@@ -27,7 +28,8 @@ public enum RecordStorePromises {
             try await store.put(key("p", "x"), ["state": "kept"], expiresAt: harness.time.now() + 100)
             let first = try await store.query(RecordQuery(table, partition: "p", limit: 3))
             let again = try await present(harness.reopen, "a harness with reopen")()
-            let rest = try await pages(again, RecordQuery(table, partition: "p", limit: 3, cursor: present(first.cursor, "a cursor")))
+            let rest = try await pages(
+                again, RecordQuery(table, partition: "p", limit: 3, cursor: present(first.cursor, "a cursor")))
             try expect((first.records + rest).map(\.key.sort), is: (0..<7).map { "s\($0)" } + ["x"])
             harness.time.advance(by: .seconds(101))
             try expect(try await again.get(key("p", "x")) == nil, "the record expired after the restart")
@@ -39,8 +41,10 @@ public enum RecordStorePromises {
     static let reading: [Promise<RecordStoreHarness>] = [
         promise("what was put is read back, every type of value exactly") { store, _ in
             let document: Document = [
-                "null": .null, "true": true, "int": .int(.max), "negative": .int(.min), "double": .double(0.1), "text": "a\"\\\n\u{0}é😀\u{2028}",
-                "list": .array([1, "a", .array([]), .object([:])]), "map": .object(["a.b": 1, "": "empty name", "ü": .array([.null])]), "empty": "",
+                "null": .null, "true": true, "int": .int(.max), "negative": .int(.min), "double": .double(0.1),
+                "text": "a\"\\\n\u{0}é😀\u{2028}",
+                "list": .array([1, "a", .array([]), .object([:])]),
+                "map": .object(["a.b": 1, "": "empty name", "ü": .array([.null])]), "empty": "",
             ]
             try await store.put(key("p#:/", "s %'é"), document)
             let found = try present(await store.get(key("p#:/", "s %'é")), "the record")
@@ -132,14 +136,20 @@ public enum RecordStorePromises {
             try await expectConditionFailed(current: ["a": 1]) { try await store.update(k, [.set("a", 9)], if: .equals("a", 2)) }
             try await expectConditionFailed(current: ["a": 1]) { try await store.delete(k, if: .equals("a", 2)) }
             try await expectConditionFailed(current: nil) { try await store.delete(key("p", "none"), if: .recordExists) }
-            try await expectConditionFailed(current: nil) { try await store.update(key("p", "none"), [], orCreate: true, if: .recordExists) }
+            try await expectConditionFailed(current: nil) {
+                try await store.update(key("p", "none"), [], orCreate: true, if: .recordExists)
+            }
             try expect(try await store.get(k)?.document, is: ["a": 1])
         },
         promise("writes that can never succeed are refused as such") { store, _ in
             let k = key("p", "s")
-            try await expectInvalid("over 380 KB") { try await store.put(k, ["a": .string(String(repeating: "x", count: 381 * 1024))]) }
+            try await expectInvalid("over 380 KB") {
+                try await store.put(k, ["a": .string(String(repeating: "x", count: 381 * 1024))])
+            }
             try await store.put(k, ["a": .string(String(repeating: "x", count: 200 * 1024))])
-            try await expectInvalid("an update that grows past 380 KB") { try await store.update(k, [.set("b", .string(String(repeating: "x", count: 200 * 1024)))]) }
+            try await expectInvalid("an update that grows past 380 KB") {
+                try await store.update(k, [.set("b", .string(String(repeating: "x", count: 200 * 1024)))])
+            }
             var deep = Value.int(1)
             for _ in 0..<40 { deep = .array([deep]) }
             try await expectInvalid("nested 40 deep") { try await store.put(k, ["a": deep]) }
@@ -176,28 +186,35 @@ public enum RecordStorePromises {
             try await store.put(key("p", "b"), ["n": 1])
             let error = try await expectThrow("conditionFailed", { $0 is RecordStoreError }) {
                 try await store.transact([
-                    .put(key("p", "a"), ["n": 1]), .update(key("p", "b"), [.add("n", 1)]), .check(key("p", "b2"), if: .recordExists), .delete(key("p", "b3")),
+                    .put(key("p", "a"), ["n": 1]), .update(key("p", "b"), [.add("n", 1)]),
+                    .check(key("p", "b2"), if: .recordExists), .delete(key("p", "b3")),
                 ])
             }
             guard case .conditionFailed(index: 2, current: nil) = error as? RecordStoreError else {
-                throw PromiseBroken(expected: "conditionFailed(index: 2, current: nil)", seen: "\(error)", line: #line, file: #fileID)
+                throw PromiseBroken(
+                    expected: "conditionFailed(index: 2, current: nil)", seen: "\(error)", line: #line, file: #fileID)
             }
             try expect(try await store.get(key("p", "a")), is: nil)
             try expect(try await store.get(key("p", "b"))?.document, is: ["n": 1])
         },
         promise("a failed check carries the current record") { store, _ in
             try await store.put(key("p", "b"), ["n": 7])
-            try await expectThrow("conditionFailed(index: 1) with the record", {
-                guard case .conditionFailed(index: 1, let current?) = $0 as? RecordStoreError else { return false }
-                return current.document == ["n": 7]
-            }) { try await store.transact([.put(key("p", "a"), [:]), .check(key("p", "b"), if: .equals("n", 8))]) }
+            try await expectThrow(
+                "conditionFailed(index: 1) with the record",
+                {
+                    guard case .conditionFailed(index: 1, let current?) = $0 as? RecordStoreError else { return false }
+                    return current.document == ["n": 7]
+                }
+            ) { try await store.transact([.put(key("p", "a"), [:]), .check(key("p", "b"), if: .equals("n", 8))]) }
         },
         promise("a transaction that cannot be written is refused whole") { store, _ in
             let many = (0..<26).map { RecordWrite.put(key("p", "s\($0)"), [:]) }
             try await expectInvalid("26 writes") { try await store.transact(many) }
             try await store.transact(Array(many.prefix(25)))
             try expect(try await store.query(RecordQuery(table, partition: "p", limit: 100)).records.count, is: 25)
-            try await expectInvalid("one record twice") { try await store.transact([.put(key("p", "x"), [:]), .check(key("p", "x"), if: .recordAbsent)]) }
+            try await expectInvalid("one record twice") {
+                try await store.transact([.put(key("p", "x"), [:]), .check(key("p", "x"), if: .recordAbsent)])
+            }
             try await expectInvalid("a missing parent in the second write") {
                 try await store.transact([.put(key("p", "x"), [:]), .update(key("p", "s0"), [.set("no.parent", 1)])])
             }
@@ -286,21 +303,26 @@ public enum RecordStorePromises {
                 }
                 try await group.waitForAll()
             }
-            let sum = try await store.query(RecordQuery(table, partition: "bank")).records.reduce(0) { $0 + ($1.document["n"]?.int ?? 0) }
+            let sum = try await store.query(RecordQuery(table, partition: "bank")).records.reduce(0) {
+                $0 + ($1.document["n"]?.int ?? 0)
+            }
             try expect(sum, is: 400)
         },
         promise("a reader sees every write that ended before it") { store, _ in
             for number in 0..<40 {
                 try await store.put(key("p", "s"), ["n": .int(number)])
                 try expect(try await store.get(key("p", "s"))?.document["n"], is: .int(number))
-                try expect(try await store.query(RecordQuery(table, partition: "p")).records.first?.document["n"], is: .int(number))
+                try expect(
+                    try await store.query(RecordQuery(table, partition: "p")).records.first?.document["n"], is: .int(number))
             }
         },
     ]
 
     // MARK: -
 
-    static func promise(_ name: String, _ check: @escaping @Sendable (any RecordStore, RecordStoreHarness) async throws -> Void) -> Promise<RecordStoreHarness> {
+    static func promise(_ name: String, _ check: @escaping @Sendable (any RecordStore, RecordStoreHarness) async throws -> Void)
+        -> Promise<RecordStoreHarness>
+    {
         Promise(name) { harness in
             try await harness.store.prepare([table])
             try await check(harness.store, harness)
@@ -314,11 +336,15 @@ public enum RecordStorePromises {
     }
 
     /// Every record of a query, page after page, each no longer than the limit.
-    static func pages(_ store: any RecordStore, _ query: RecordQuery, file: String = #fileID, line: Int = #line) async throws -> [StoredRecord] {
+    static func pages(_ store: any RecordStore, _ query: RecordQuery, file: String = #fileID, line: Int = #line) async throws
+        -> [StoredRecord]
+    {
         var query = query, found: [StoredRecord] = [], rounds = 0
         repeat {
             let page = try await store.query(query)
-            try expect(page.records.count <= query.limit, "at most \(query.limit) records in a page", seen: page.records.count, file: file, line: line)
+            try expect(
+                page.records.count <= query.limit, "at most \(query.limit) records in a page", seen: page.records.count,
+                file: file, line: line)
             found += page.records
             query.cursor = page.cursor
             rounds += 1
@@ -327,13 +353,21 @@ public enum RecordStorePromises {
         return found
     }
 
-    static func expectConditionFailed(current: Document?, file: String = #fileID, line: Int = #line, _ body: () async throws -> Void) async throws {
-        try await expectThrow("conditionFailed with \(current.map { "\($0)" } ?? "no record")", file: file, line: line, {
-            guard case .conditionFailed(index: 0, let seen) = $0 as? RecordStoreError else { return false }
-            return seen?.document == current
-        }, body)
+    static func expectConditionFailed(
+        current: Document?, file: String = #fileID, line: Int = #line, _ body: () async throws -> Void
+    ) async throws {
+        try await expectThrow(
+            "conditionFailed with \(current.map { "\($0)" } ?? "no record")", file: file, line: line,
+            {
+                guard case .conditionFailed(index: 0, let seen) = $0 as? RecordStoreError else { return false }
+                return seen?.document == current
+            }, body)
     }
-    static func expectInvalid(_ what: String, file: String = #fileID, line: Int = #line, _ body: () async throws -> Void) async throws {
-        try await expectThrow("invalidWrite for \(what)", file: file, line: line, { if case .invalidWrite = $0 as? RecordStoreError { true } else { false } }, body)
+    static func expectInvalid(_ what: String, file: String = #fileID, line: Int = #line, _ body: () async throws -> Void)
+        async throws
+    {
+        try await expectThrow(
+            "invalidWrite for \(what)", file: file, line: line,
+            { if case .invalidWrite = $0 as? RecordStoreError { true } else { false } }, body)
     }
 }

@@ -10,7 +10,10 @@ public struct SchedulerHarness: Sendable {
     /// Makes it fire whatever is due at `time.now()`, and returns when that is sent. It must not fire otherwise
     /// (do not also start its run loop).
     public let fireDue: @Sendable () async throws -> Void
-    public init(scheduler: any Scheduler, inbound: any MessageQueue, time: ManualTime, fireDue: @escaping @Sendable () async throws -> Void) {
+    public init(
+        scheduler: any Scheduler, inbound: any MessageQueue, time: ManualTime,
+        fireDue: @escaping @Sendable () async throws -> Void
+    ) {
         self.scheduler = scheduler; self.inbound = inbound; self.time = time; self.fireDue = fireDue
     }
 }
@@ -30,7 +33,9 @@ public enum SchedulerPromises {
             try await harness.fireDue()
             let payload = try present(await fires(harness).first, "the fire")
             try expect(payload.type, is: "scheduled_task")
-            try expect([payload.botId.rawValue, payload.userId.rawValue, payload.groupJid.rawValue, payload.taskId.rawValue], is: ["bot", "user", "tg:-1", "t1"])
+            try expect(
+                [payload.botId.rawValue, payload.userId.rawValue, payload.groupJid.rawValue, payload.taskId.rawValue],
+                is: ["bot", "user", "tg:-1", "t1"])
             try expect(payload.scheduledFor, is: start + 30)
             try expect(payload.missed, is: nil)
         },
@@ -39,7 +44,8 @@ public enum SchedulerPromises {
             try await harness.scheduler.put(schedule("t1", .cron("0 9 * * *")))
             harness.time.advance(by: .seconds(30))
             try await harness.fireDue()
-            let delivery = try present(await harness.inbound.receive(max: 1, wait: .zero, visibility: .seconds(60)).first, "the fire")
+            let delivery = try present(
+                await harness.inbound.receive(max: 1, wait: .zero, visibility: .seconds(60)).first, "the fire")
             try expect(delivery.group, is: "bot#tg:-1")
             try expect(delivery.deduplicationID, is: "t1#\(Timestamp.text(start + 30))")
         },
@@ -72,7 +78,9 @@ public enum SchedulerPromises {
         },
         Promise("tasks of one time all fire") { harness in
             _ = try begin(harness, "2026-03-02T08:59:30.000Z")
-            for number in 0..<12 { try await harness.scheduler.put(schedule("t\(number)", .cron("0 9 * * *"), group: "tg:-\(number)")) }
+            for number in 0..<12 {
+                try await harness.scheduler.put(schedule("t\(number)", .cron("0 9 * * *"), group: "tg:-\(number)"))
+            }
             harness.time.advance(by: .seconds(31))
             try await harness.fireDue()
             try expect(Set(try await fires(harness).map(\.taskId)).count, is: 12)
@@ -139,11 +147,15 @@ public enum SchedulerPromises {
             _ = try begin(harness, "2026-03-02T08:59:30.000Z")
             try await harness.scheduler.put(schedule("t1", .cron("0 9 * * *")))
             let bad: [(Recurrence, String)] = [
-                (.cron("0 9 * *"), "UTC"), (.cron("60 9 * * *"), "UTC"), (.cron("0 0 30 2 *"), "UTC"), (.cron("0 9 * * *"), "Mars/Olympus"), (.interval(milliseconds: 1000, anchor: .now), "UTC"),
-                (.once("2020-01-01T00:00:00"), "UTC"), (.once("tomorrow"), "UTC"), (.once("2026-03-29T02:30:00"), "Europe/Berlin"), (.cron("0 9 1 * 1 2026"), "UTC"),
+                (.cron("0 9 * *"), "UTC"), (.cron("60 9 * * *"), "UTC"), (.cron("0 0 30 2 *"), "UTC"),
+                (.cron("0 9 * * *"), "Mars/Olympus"), (.interval(milliseconds: 1000, anchor: .now), "UTC"),
+                (.once("2020-01-01T00:00:00"), "UTC"), (.once("tomorrow"), "UTC"),
+                (.once("2026-03-29T02:30:00"), "Europe/Berlin"), (.cron("0 9 1 * 1 2026"), "UTC"),
             ]
             for (when, zone) in bad {
-                let error = try await expectThrow("a ScheduleError for \(when)", { $0 is ScheduleError }) { try await harness.scheduler.put(schedule("t1", when, zone: zone)) }
+                let error = try await expectThrow("a ScheduleError for \(when)", { $0 is ScheduleError }) {
+                    try await harness.scheduler.put(schedule("t1", when, zone: zone))
+                }
                 try expect((error as? ScheduleError)?.reason.hasSuffix(".") ?? false, "a sentence", seen: error)
             }
             harness.time.advance(by: .seconds(60))
@@ -212,8 +224,13 @@ public enum SchedulerPromises {
         harness.time.advance(by: Duration(seconds: date.timeIntervalSince(harness.time.now())))
         return date
     }
-    static func schedule(_ task: String, _ when: Recurrence, zone: String = "UTC", bot: String = "bot", group: String = "tg:-1", enabled: Bool = true) -> TaskSchedule {
-        TaskSchedule(botId: BotID(bot), taskId: TaskID(task), userId: UserID("user"), groupJid: GroupJID(group), when: when, timezone: zone, enabled: enabled)
+    static func schedule(
+        _ task: String, _ when: Recurrence, zone: String = "UTC", bot: String = "bot", group: String = "tg:-1",
+        enabled: Bool = true
+    ) -> TaskSchedule {
+        TaskSchedule(
+            botId: BotID(bot), taskId: TaskID(task), userId: UserID("user"), groupJid: GroupJID(group), when: when,
+            timezone: zone, enabled: enabled)
     }
     /// What was fired and not taken yet, in order.
     static func fires(_ harness: SchedulerHarness) async throws -> [ScheduledTaskPayload] {

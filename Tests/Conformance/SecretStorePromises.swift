@@ -5,7 +5,9 @@ import Platform
 public struct SecretStoreHarness: Sendable {
     public let store: any SecretStore
     public let reopen: (@Sendable () async throws -> any SecretStore)?
-    public init(store: any SecretStore, reopen: (@Sendable () async throws -> any SecretStore)? = nil) { self.store = store; self.reopen = reopen }
+    public init(store: any SecretStore, reopen: (@Sendable () async throws -> any SecretStore)? = nil) {
+        self.store = store; self.reopen = reopen
+    }
 }
 
 public enum SecretStorePromises {
@@ -34,9 +36,14 @@ public enum SecretStorePromises {
             try expect(try await store.get(name("local/k"))?.reveal() == "two", "the new secret")
         },
         promise("list names what begins with the prefix, in byte order") { store, _ in
-            for text in ["local/b1/telegram/c", "local/b1/slack/c", "local/b10/x", "local/providers/p", "prod/b1/x", "local/b%/x"] { try await store.put(name(text), Secret("x")) }
-            try expect(try await store.list(prefix: "local/b1/").map(\.rawValue), is: ["local/b1/slack/c", "local/b1/telegram/c"])
-            try expect(try await store.list(prefix: "local/b1").map(\.rawValue), is: ["local/b1/slack/c", "local/b1/telegram/c", "local/b10/x"])
+            for text in [
+                "local/b1/telegram/c", "local/b1/slack/c", "local/b10/x", "local/providers/p", "prod/b1/x", "local/b%/x",
+            ] { try await store.put(name(text), Secret("x")) }
+            try expect(
+                try await store.list(prefix: "local/b1/").map(\.rawValue), is: ["local/b1/slack/c", "local/b1/telegram/c"])
+            try expect(
+                try await store.list(prefix: "local/b1").map(\.rawValue),
+                is: ["local/b1/slack/c", "local/b1/telegram/c", "local/b10/x"])
             try expect(try await store.list(prefix: "local/b%").map(\.rawValue), is: ["local/b%/x"])
             try expect(try await store.list(prefix: "nothing/").count, is: 0)
         },
@@ -60,7 +67,9 @@ public enum SecretStorePromises {
         }
     ]
 
-    static func promise(_ name: String, _ check: @escaping @Sendable (any SecretStore, SecretStoreHarness) async throws -> Void) -> Promise<SecretStoreHarness> {
+    static func promise(_ name: String, _ check: @escaping @Sendable (any SecretStore, SecretStoreHarness) async throws -> Void)
+        -> Promise<SecretStoreHarness>
+    {
         Promise(name) { try await check($0.store, $0) }
     }
     static func name(_ text: String) -> SecretName { SecretName(text) }

@@ -56,4 +56,14 @@ struct ConformanceTests {
         try await promise.check(SecretStoreHarness(store: store) { try await EncryptedSecretStore.open(records, keyFile: file) })
         withExtendedLifetime(scratch) {}
     }
+
+    @Test("schedules", arguments: SchedulerPromises.all)
+    func schedules(_ promise: Promise<SchedulerHarness>) async throws {
+        let scratch = Scratch(), time = ManualTime()
+        let database = try LocalDatabase(directory: scratch["data"])
+        let queue = try await SQLiteMessageQueue.open(database, name: "inbound", time: time)
+        let scheduler = SQLiteScheduler(database, inbound: queue, time: time, logger: quiet)
+        try await promise.check(SchedulerHarness(scheduler: scheduler, inbound: queue, time: time) { try await scheduler.fireDue() })
+        withExtendedLifetime(scratch) {}
+    }
 }

@@ -87,10 +87,10 @@ struct DatabaseTests {
         let scratch = Scratch()
         let directory = scratch["mount"]
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-        guard try run("/bin/mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", directory.path) else { return }
-        defer { _ = try? run("/bin/umount", "-l", directory.path) }
+        guard try shell("/bin/mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", directory.path) else { return }
+        defer { _ = try? shell("/bin/umount", "-l", directory.path) }
         do { try LocalDatabase(directory: directory).close() }
-        guard try run("/bin/mount", "-o", "remount,ro", directory.path) else { return }
+        guard try shell("/bin/mount", "-o", "remount,ro", directory.path) else { return }
         let error = #expect(throws: LocalDatabaseError.self) { try LocalDatabase(directory: directory) }
         #expect("\(error!)".contains("cannot be written"))
         withExtendedLifetime(scratch) {}
@@ -101,8 +101,8 @@ struct DatabaseTests {
         let scratch = Scratch()
         let directory = scratch["mount"]
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-        guard try run("/bin/mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", directory.path) else { return }
-        defer { _ = try? run("/bin/umount", "-l", directory.path) }
+        guard try shell("/bin/mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", directory.path) else { return }
+        defer { _ = try? shell("/bin/umount", "-l", directory.path) }
         var acknowledged = 0
         do {
             let database = try LocalDatabase(directory: directory)
@@ -136,16 +136,5 @@ struct DatabaseTests {
         let copy = SQLiteRecordStore(try LocalDatabase(directory: scratch["copy"]))
         #expect(try await copy.get(RecordKey(Tables.settings, "platform", "a"))?.document == ["n": 1])
         withExtendedLifetime(scratch) {}
-    }
-
-    private func run(_ tool: String, _ arguments: String...) throws -> Bool {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: tool)
-        process.arguments = arguments
-        process.standardError = FileHandle.nullDevice
-        process.standardOutput = FileHandle.nullDevice
-        do { try process.run() } catch { return false }
-        process.waitUntilExit()
-        return process.terminationStatus == 0
     }
 }

@@ -49,13 +49,13 @@ struct GroupCommitTests {
         let scratch = Scratch()
         let database = try await counter(scratch)
         // While the first write holds the writer the others are handed in; then they all go in one transaction.
-        let gate = DispatchSemaphore(value: 0), commits = Mutex<[Int]>([])
+        let gate = DispatchSemaphore(value: 0), commits = Shared<[Int]>([])
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await database.write { db in gate.wait(); try db.run("INSERT INTO counted(n) VALUES(1000)") } }
             try await eventually { database.transactions == 2 }
             for n in 0..<100 {
                 group.addTask {
-                    try await database.write(committed: { n in commits.withLock { $0.append(n) } }) { db in
+                    try await database.write(committed: { (n: Int) in commits.withLock { $0.append(n) } }) { db -> Int in
                         try db.run("INSERT INTO counted(n) VALUES(?)", .int(n))
                         return n
                     }
@@ -131,8 +131,8 @@ struct GroupCommitTests {
         let store = SQLiteRecordStore(database)
         try await store.prepare([Tables.settings])
         let queue = try await SQLiteMessageQueue.open(database, name: "inbound")
-        let acknowledged = Mutex<Set<Int>>([])
-        let round = Mutex(0)
+        let acknowledged = Shared<Set<Int>>([])
+        let round = Shared(0)
         try await withThrowingTaskGroup(of: Void.self) { group in
             for task in 0..<6 {
                 group.addTask {
@@ -144,7 +144,7 @@ struct GroupCommitTests {
                             .put(RecordKey(Tables.settings, "left", "\(n)"), ["n": .int(n)]), .put(RecordKey(Tables.settings, "right", "\(n)"), ["n": .int(n)]),
                         ])
                         try await queue.send("\(n)", group: "g\(task)", deduplicationID: "\(n)")
-                        acknowledged.withLock { _ = $0.insert(n) }
+                        acknowledged.withLock { [n] in _ = $0.insert(n) }
                     }
                 }
             }

@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import Platform
+import Synchronization
 
 @testable import LocalBackend
 
@@ -30,3 +31,22 @@ func eventually(_ condition: () async throws -> Bool) async throws {
 }
 
 let quiet = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+/// Runs a tool; false when it is missing or fails.
+func shell(_ tool: String, _ arguments: String...) throws -> Bool {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: tool)
+    process.arguments = arguments
+    process.standardError = FileHandle.nullDevice
+    process.standardOutput = FileHandle.nullDevice
+    do { try process.run() } catch { return false }
+    process.waitUntilExit()
+    return process.terminationStatus == 0
+}
+
+/// A value that tasks of a test share.
+final class Shared<T: Sendable>: Sendable {
+    private let value: Mutex<T>
+    init(_ value: T) { self.value = Mutex(value) }
+    func withLock<R: Sendable>(_ body: @Sendable (inout T) throws -> R) rethrows -> R { try value.withLock { try body(&$0) } }
+}

@@ -161,7 +161,7 @@ final class FakeGateway: Sendable {
     private func tasks(_ method: HTTPRequest.Method, _ id: String, _ body: Data) throws -> Response {
         let id = id.hasPrefix("/") ? String(id.dropFirst()) : id
         switch method {
-        case .get: return json(.object(["items": .array(read { $0.tasks.keys.sorted().compactMap { key in $0.tasks[key] } })]))
+        case .get: return json(.object(["items": .array(read { state in state.tasks.keys.sorted().compactMap { state.tasks[$0] } })]))
         case .post:
             var task = try JSON.value(body).object ?? [:]
             if task["scheduleValue"]?.string == "bad" {

@@ -79,8 +79,10 @@ import Testing
             #expect(await (try Transcript.open("s1", in: folder)).messages == transcript.messages)
             #expect(try Data(contentsOf: url).count == whole)
             // A line of nonsense, one of bytes that are no text, one that is a number, and one longer than any request.
-            let noise = Data("nonsense\n".utf8) + Data([0xff, 0x00, 0x0a]) + Data("17\n".utf8) + Data(count: TranscriptFile.maxLine + 1) + Data("\n".utf8)
-            try (bytes.prefix(whole) + noise + Data(#"{"type":"user","content":[{"type":"text","text":"still here"}]}"#.utf8) + Data("\n".utf8)).write(to: url)
+            let noise =
+                Data("nonsense\n".utf8) + Data([0xff, 0x00, 0x0a]) + Data("17\n".utf8) + Data(count: TranscriptFile.maxLine + 1) + Data("\n".utf8)
+            try (bytes.prefix(whole) + noise + Data(#"{"type":"user","content":[{"type":"text","text":"still here"}]}"#.utf8) + Data("\n".utf8))
+                .write(to: url)
             let opened = try await Transcript.open("s1", in: folder)
             #expect(await opened.damagedLines == 4)
             #expect(await opened.messages.last == .user("still here"))

@@ -51,7 +51,9 @@ import Testing
         try withFile(yaml) { path in
             let configuration = try PlatformConfiguration.load(
                 path: path,
-                environment: ["CLAWBOT_SERVER_PORT": "9001", "CLAWBOT_SERVER_CORS_ORIGINS": "https://a.example.com, https://b.example.com", "CLAWBOT_STAGE": ""])
+                environment: [
+                    "CLAWBOT_SERVER_PORT": "9001", "CLAWBOT_SERVER_CORS_ORIGINS": "https://a.example.com, https://b.example.com", "CLAWBOT_STAGE": "",
+                ])
             #expect(configuration.server.port == 9001)
             #expect(configuration.server.publicBaseURL == "https://bots.example.com")
             #expect(configuration.server.corsOrigins == ["https://a.example.com", "https://b.example.com"])
@@ -66,7 +68,8 @@ import Testing
     @Test("explain names every key once, in the order of the table, and shows no secret")
     func explain() throws {
         let canary = "canary-\(UUID().uuidString)"
-        let configuration = try load("ops:\n  token: \(canary)\n", ["ANTHROPIC_API_KEY": canary, "CLAWBOT_POSTGRES_URL": "postgres://u:\(canary)@h/d"])
+        let configuration = try load(
+            "ops:\n  token: \(canary)\n", ["ANTHROPIC_API_KEY": canary, "CLAWBOT_POSTGRES_URL": "postgres://u:\(canary)@h/d"])
         #expect(configuration.explain().map(\.key) == ConfigurationKey.table.map(\.name))
         #expect(!String(describing: configuration.explain()).contains(canary))
         #expect(!String(reflecting: configuration).contains(canary))
@@ -81,7 +84,8 @@ import Testing
             let configuration = try load(nil, ["CLAWBOT_OPS_TOKEN_FILE": path])
             #expect(configuration.opsToken?.reveal() == "a-token-of-some-length")
             #expect(configuration.explain().first { $0.key == "ops.token" }?.origin == .secretFile(variable: "CLAWBOT_OPS_TOKEN_FILE", path: path))
-            #expect(refusal(nil, ["CLAWBOT_OPS_TOKEN_FILE": path, "CLAWBOT_OPS_TOKEN": "another-token-of-length"]).contains("Both CLAWBOT_OPS_TOKEN and"))
+            #expect(
+                refusal(nil, ["CLAWBOT_OPS_TOKEN_FILE": path, "CLAWBOT_OPS_TOKEN": "another-token-of-length"]).contains("Both CLAWBOT_OPS_TOKEN and"))
             #expect(try load(nil, ["ADMIN_PASSWORD_FILE": path]).admin.password?.reveal() == "a-token-of-some-length")
         }
         #expect(refusal(nil, ["CLAWBOT_OPS_TOKEN_FILE": "/nowhere/token"]).contains("CLAWBOT_OPS_TOKEN_FILE names /nowhere/token does not exist"))
@@ -173,7 +177,8 @@ import Testing
     @Test("backends may be mixed per port, but not impossibly")
     func mixes() throws {
         #expect(refusal("records:\n  backend: postgres\n").contains("postgres.url is missing: records.backend ("))
-        let mixed = try load("records: {backend: postgres}\nobjects: {backend: s3}\naws: {region: eu-central-1}\n", ["CLAWBOT_POSTGRES_URL": "postgres://db/x"])
+        let mixed = try load(
+            "records: {backend: postgres}\nobjects: {backend: s3}\naws: {region: eu-central-1}\n", ["CLAWBOT_POSTGRES_URL": "postgres://db/x"])
         #expect(mixed.records == .postgres && mixed.objects == .s3 && mixed.queue == .sqlite)
         #expect(refusal("objects: {backend: s3}\n").contains("aws.region is missing"))
         #expect(refusal("scheduler: {backend: eventbridge}\naws: {region: eu-central-1}\n").contains("fires into SQS only"))
@@ -198,7 +203,8 @@ import Testing
 
     @Test("configs/local.yaml loads, is the laptop's defaults, and shows every key")
     func localFile() throws {
-        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
         let path = root.appendingPathComponent("configs/local.yaml").path
         let fromFile = try PlatformConfiguration.load(path: path, environment: [:]).explain()
         #expect(fromFile.map(\.value) == (try load(nil)).explain().map(\.value))

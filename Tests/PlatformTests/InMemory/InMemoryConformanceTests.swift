@@ -16,7 +16,10 @@ struct InMemoryConformanceTests {
     func queues(_ promise: Promise<MessageQueueHarness>) async throws {
         let time = ManualTime()
         let queue = InMemoryMessageQueue(time: time)
-        try await promise.check(MessageQueueHarness(queue: queue, time: time) { queue.giveBack(); return queue })
+        try await promise.check(
+            MessageQueueHarness(queue: queue, time: time) {
+                queue.giveBack(); return queue
+            })
     }
 
     @Test("objects", arguments: ObjectStorePromises.all + ObjectStorePromises.afterRestart)
@@ -42,7 +45,8 @@ struct InMemoryConformanceTests {
         let time = ManualTime()
         let queue = InMemoryMessageQueue(time: time)
         let scheduler = InMemoryScheduler(inbound: queue, time: time)
-        try await promise.check(SchedulerHarness(scheduler: scheduler, inbound: queue, time: time) { try await scheduler.fireDue() })
+        try await promise.check(
+            SchedulerHarness(scheduler: scheduler, inbound: queue, time: time) { try await scheduler.fireDue() })
     }
 
     @Test("a running scheduler sleeps until the next time, wakes for a nearer one and ends when cancelled")
@@ -52,7 +56,9 @@ struct InMemoryConformanceTests {
         let scheduler = InMemoryScheduler(inbound: queue, time: time)
         let running = Task { try await scheduler.run() }
         func task(_ id: String, _ cron: String) -> TaskSchedule {
-            TaskSchedule(botId: BotID("b"), taskId: TaskID(id), userId: UserID("u"), groupJid: GroupJID("tg:\(id)"), when: .cron(cron), timezone: "UTC")
+            TaskSchedule(
+                botId: BotID("b"), taskId: TaskID(id), userId: UserID("u"), groupJid: GroupJID("tg:\(id)"), when: .cron(cron),
+                timezone: "UTC")
         }
         try await scheduler.put(task("1", "0 12 * * *"))
         try await until { time.sleepers == 1 }

@@ -10,12 +10,17 @@ struct DocumentCoderTests {
         enum Shape: Codable, Hashable { case point, circle(radius: Double), label(String, Int), nested([Shape]) }
         struct Inner: Codable, Hashable { var list: [Int?]; var map: [String: [String]]; var empty: [String: Int] = [:] }
         class Base: Codable { var base = 1; init() {} }
-        var text = "é\u{0}", flag = true, count = Int.min, small: UInt8 = 255, fraction = 1.5, float: Float = 0.25, big = UInt64(Int.max)
+        var text = "é\u{0}", flag = true, count = Int.min, small: UInt8 = 255, fraction = 1.5, float: Float = 0.25,
+            big = UInt64(Int.max)
         var date = now, dates = [now, now + 1], maybe: Date?, data = Data([0, 255]), url = URL(string: "https://e.x/a?b=c")!
-        var bot = BotID("b"), key: ObjectKey, optionalKey: ObjectKey?, shape = Shape.circle(radius: 2), shapes: [Shape] = [.point, .label("x", 3), .nested([.point, .circle(radius: 0.5)])]
-        var value: Value = .object(["x": .array([.null, .double(2), 1])]), values: [Value] = [1, "a", .null], maybeValue: Value?, document: Document = ["k": .object(["n": .null])]
-        var inner = Inner(list: [1, nil, 3], map: ["a.b": ["x"], "": []]), byID: [BotID: Int] = [BotID("z"): 1], byType: [ChannelType: Int] = [.telegram: 2]
-        var set: Set<Grant.Scope> = [.model, .reply], optionalList: [String]?, session = SessionKey(botId: BotID("b"), groupJid: GroupJID("web:main"))
+        var bot = BotID("b"), key: ObjectKey, optionalKey: ObjectKey?, shape = Shape.circle(radius: 2),
+            shapes: [Shape] = [.point, .label("x", 3), .nested([.point, .circle(radius: 0.5)])]
+        var value: Value = .object(["x": .array([.null, .double(2), 1])]), values: [Value] = [1, "a", .null], maybeValue: Value?,
+            document: Document = ["k": .object(["n": .null])]
+        var inner = Inner(list: [1, nil, 3], map: ["a.b": ["x"], "": []]), byID: [BotID: Int] = [BotID("z"): 1],
+            byType: [ChannelType: Int] = [.telegram: 2]
+        var set: Set<Grant.Scope> = [.model, .reply], optionalList: [String]?,
+            session = SessionKey(botId: BotID("b"), groupJid: GroupJID("web:main"))
         init() throws { key = try ObjectKey(checking: "a/b") }
     }
 
@@ -35,9 +40,13 @@ struct DocumentCoderTests {
 
     @Test("the form is Foundation's: what it wrote is read, and what is written it reads")
     func agreesWithFoundation() throws {
-        struct Plain: Codable, Equatable { var shape: [Everything.Shape]; var inner: Everything.Inner; var map: [Int: String]; var session: SessionKey; var opt: Int?; var url: URL; var data: Data; var nested: [[Bool]] }
+        struct Plain: Codable, Equatable {
+            var shape: [Everything.Shape]; var inner: Everything.Inner; var map: [Int: String]; var session: SessionKey;
+            var opt: Int?; var url: URL; var data: Data; var nested: [[Bool]]
+        }
         let value = Plain(
-            shape: [.label("a", 1), .nested([.point])], inner: .init(list: [nil], map: [:]), map: [3: "x"], session: SessionKey(botId: BotID("b"), groupJid: GroupJID("g")), opt: nil,
+            shape: [.label("a", 1), .nested([.point])], inner: .init(list: [nil], map: [:]), map: [3: "x"],
+            session: SessionKey(botId: BotID("b"), groupJid: GroupJID("g")), opt: nil,
             url: URL(string: "http://a/")!, data: Data("xyz".utf8), nested: [[true], []])
         #expect(try JSON.value(JSONEncoder().encode(value)) == JSON.value(JSON.encode(value)))
         #expect(try JSONDecoder().decode(Plain.self, from: JSON.encode(value)) == value)
@@ -78,7 +87,8 @@ struct DocumentCoderTests {
         #expect(document["lastLogin"] == nil)
         #expect(try User(record: StoredRecord(key: user.key, document: document)).slots["h1"]?.reserved == 100)
         let reply = ReplyPayload(
-            session: SessionKey(botId: BotID("b"), groupJid: GroupJID("g")), userId: UserID("u"), at: Self.now, channelType: .web, messageId: MessageID("m"), text: "x", replyContext: .object(["a": 1]),
+            session: SessionKey(botId: BotID("b"), groupJid: GroupJID("g")), userId: UserID("u"), at: Self.now, channelType: .web,
+            messageId: MessageID("m"), text: "x", replyContext: .object(["a": 1]),
             settles: .run(InvocationID("i")))
         let again = try JSON.decode(ReplyPayload.self, from: JSON.text(reply))
         guard case .run(InvocationID("i")) = again.settles else { Issue.record("settles changed: \(again.settles)"); return }
@@ -86,10 +96,14 @@ struct DocumentCoderTests {
         #expect(again.timestamp == Self.now)
     }
 
-    @Test("what is missing, of another type or out of range is a decoding error with its path", arguments: [
-        (["a": 1] as Document, "b"), (["a": 1, "b": 5], "b"), (["a": "x", "b": "x"], "a"), (["a": .double(1.5), "b": "x"], "a"), (["a": 300, "b": "x"], "a"), (["a": .null, "b": "x"], "a"),
-        (["a": 1, "b": "x", "d": "2026-02-30T00:00:00Z"], "d"), (["a": 1, "b": "x", "l": .array([.object(["n": "no"])])], "l.Index 0.n"),
-    ])
+    @Test(
+        "what is missing, of another type or out of range is a decoding error with its path",
+        arguments: [
+            (["a": 1] as Document, "b"), (["a": 1, "b": 5], "b"), (["a": "x", "b": "x"], "a"),
+            (["a": .double(1.5), "b": "x"], "a"), (["a": 300, "b": "x"], "a"), (["a": .null, "b": "x"], "a"),
+            (["a": 1, "b": "x", "d": "2026-02-30T00:00:00Z"], "d"),
+            (["a": 1, "b": "x", "l": .array([.object(["n": "no"])])], "l.Index 0.n"),
+        ])
     func errors(_ document: Document, _ path: String) throws {
         struct Item: Codable { var n: Int }
         struct Target: Codable { var a: UInt8; var b: String; var d: Date?; var l: [Item]? }

@@ -16,7 +16,9 @@ final class DirectoryLock: Sendable {
         let path = directory.appendingPathComponent("clawbot.lock").path
         let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else {
-            throw errno == EROFS || errno == EACCES ? LocalDatabaseError.readOnly(path: directory.path) : LocalDatabaseError.directory(directory.path, reason: String(cString: strerror(errno)))
+            let code = errno
+            if code == EROFS || code == EACCES { throw LocalDatabaseError.readOnly(path: directory.path) }
+            throw LocalDatabaseError.directory(directory.path, reason: String(cString: strerror(code)))
         }
         guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
             var text = [UInt8](repeating: 0, count: 20)

@@ -29,9 +29,10 @@ public final class LocalDatabase: Sendable {
         configuration.maximumReaderCount = 4
         configuration.foreignKeysEnabled = false
         configuration.prepareDatabase { db in
-            // No mmap: an I/O error would be a SIGBUS. fullfsync matters on macOS only.
+            // No mmap: an I/O error would be a SIGBUS. Cache in KiB, more for the one writer. fullfsync matters on macOS only.
             try db.execute(sql: """
-                PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16000; PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1;
+                PRAGMA temp_store = MEMORY; PRAGMA cache_size = \(db.configuration.readonly ? -4000 : -16000);
+                PRAGMA fullfsync = 1; PRAGMA checkpoint_fullfsync = 1;
                 """)
         }
         do {
@@ -51,6 +52,7 @@ public final class LocalDatabase: Sendable {
 
     /// Carries out a write in the next group commit; returns once it is durable. All of `body` happens or nothing.
     /// - Parameter committed: see ``GroupCommit/write(committed:_:)``.
+    @discardableResult
     func write<T: Sendable>(committed: (@Sendable (T) -> Void)? = nil, _ body: @escaping @Sendable (Database) throws -> T) async throws -> T {
         try await commits.write(committed: committed, body)
     }
@@ -73,7 +75,9 @@ public final class LocalDatabase: Sendable {
     /// A consistent copy of the whole database into a new file, while it is in use.
     /// - Throws: ``LocalDatabaseError``
     public func backup(to destination: URL) async throws {
-        guard !FileManager.default.fileExists(atPath: destination.path) else { throw LocalDatabaseError.failed("\(destination.path) exists; a backup does not overwrite") }
+        guard !FileManager.default.fileExists(atPath: destination.path) else {
+            throw LocalDatabaseError.failed("\(destination.path) exists; a backup does not overwrite")
+        }
         do {
             try await read { db in try db.execute(sql: "VACUUM INTO ?", arguments: [destination.path]) }
         } catch { throw LocalDatabaseError.from(error, path: destination.path) }
@@ -96,7 +100,8 @@ public final class LocalDatabase: Sendable {
             try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         } catch {
             let existing = (try? FileManager.default.attributesOfItem(atPath: directory.path))?[.type] as? FileAttributeType
-            let reason = existing.map { $0 == .typeDirectory ? "it cannot be opened" : "it is not a directory" } ?? "it cannot be created (\((error as NSError).localizedDescription))"
+            let reason = existing.map { $0 == .typeDirectory ? "it cannot be opened" : "it is not a directory" }
+                ?? "it cannot be created (\((error as NSError).localizedDescription))"
             throw LocalDatabaseError.directory(directory.path, reason: reason)
         }
         // Also an older directory is closed to others: it holds conversations and keys.

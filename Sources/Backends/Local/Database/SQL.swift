@@ -69,8 +69,10 @@ extension Database {
             case .null: code = sqlite3_bind_null(statement, index)
             case .text(var text):
                 code = text.withUTF8 { bytes in
-                    bytes.baseAddress.map { sqlite3_bind_text64(statement, index, UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self), UInt64(bytes.count), transient, UInt8(SQLITE_UTF8)) }
-                        ?? sqlite3_bind_text64(statement, index, "", 0, transient, UInt8(SQLITE_UTF8))
+                    // A nil start would bind NULL; an empty text may have one.
+                    guard let start = bytes.baseAddress else { return sqlite3_bind_text64(statement, index, "", 0, transient, UInt8(SQLITE_UTF8)) }
+                    let characters = UnsafeRawPointer(start).assumingMemoryBound(to: CChar.self)
+                    return sqlite3_bind_text64(statement, index, characters, UInt64(bytes.count), transient, UInt8(SQLITE_UTF8))
                 }
             }
             guard code == SQLITE_OK else { throw failure(code, sql) }

@@ -156,7 +156,9 @@ public final class FileObjectStore: ObjectStore {
             return (listing.page(walk.found, after: after, limit: limit), walk.skipped)
         }
         if !skipped.isEmpty {
-            logger.info("left out of a listing: links, devices, files with several names, names that are no keys", metadata: ["prefix": "\(prefix)", "count": "\(skipped.count)", "first": "\(skipped.prefix(5))"])
+            logger.info("left out of a listing: links, devices, files with several names, names that are no keys", metadata: [
+                "prefix": "\(prefix)", "count": "\(skipped.count)", "first": "\(skipped.prefix(5))",
+            ])
         }
         return page
     }

@@ -219,10 +219,14 @@ struct ObjectTree: Sendable {
             if unlinkat(directory.number, name, AT_REMOVEDIR) == 0 || errno == ENOENT { return }
             let fresh = "trash-" + UUID().uuidString
             if directory !== uploads || strncmp(name, "trash-", 6) != 0 {
+                if renameat(directory.number, name, uploads.number, fresh) == 0 || errno == ENOENT { return }
+                // A directory that an agent closed to its owner cannot be moved.
+                if errno == EACCES { Self.unlock(name, in: directory) }
                 guard renameat(directory.number, name, uploads.number, fresh) == 0 || errno == ENOENT else { throw PathFailure.failed(String(cString: name), errno) }
                 return
             }
             // Already moved: empty it one level, which moves what is below it up here.
+            Self.unlock(name, in: uploads)
             let number = openat(uploads.number, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
             guard number >= 0 else {
                 if errno == ENOENT { return }
@@ -232,6 +236,19 @@ struct ObjectTree: Sendable {
             for inner in try Self.rawNames(in: trash) { try remove(inner, in: trash) }
             guard unlinkat(uploads.number, name, AT_REMOVEDIR) == 0 || errno == ENOENT else { throw PathFailure.failed(String(cString: name), errno) }
         }
+    }
+
+    /// Gives the owner all rights on a directory that the agent may have taken them from. Follows no link.
+    private static func unlock(_ name: UnsafePointer<CChar>, in directory: Descriptor) {
+        #if os(Linux)
+        // O_PATH opens without rights on the directory itself; fchmod refuses such a descriptor, its /proc name does not.
+        let number = openat(directory.number, name, 0o10000000 | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        guard number >= 0 else { return }
+        let found = Descriptor(number)
+        chmod("/proc/self/fd/\(found.number)", 0o700)
+        #else
+        fchmodat(directory.number, name, 0o700, AT_SYMLINK_NOFOLLOW)
+        #endif
     }
 
     private static func rawNames(in directory: Descriptor) throws -> [[UInt8]] {

@@ -14,6 +14,7 @@ struct ObjectWalk {
 
     private(set) var found: [ObjectInfo] = []
     private(set) var skipped: [String] = []
+    private(set) var directoriesRead = 0
 
     init(tree: ObjectTree, prefix: String, folds: Bool, after: String?, limit: Int, info: @escaping (ObjectKey, ObjectTree.FileState) -> ObjectInfo) {
         self.tree = tree; self.prefix = prefix; self.folds = folds; self.after = after; self.limit = limit; self.info = info
@@ -26,6 +27,7 @@ struct ObjectWalk {
 
     private mutating func visit(_ path: [String], _ text: String, enough: Int, isTop: Bool) throws {
         let (entries, skipped) = try tree.entries(path)
+        directoriesRead += 1
         self.skipped += skipped.map { text + $0 }
         for entry in entries {
             if found.count >= enough { return }

@@ -11,10 +11,7 @@ import GRDB
 struct QueueTables: Sendable {
     let name: String
 
-    private var messages: String { "queue_\(name)_messages" }
-    private var groups: String { "queue_\(name)_groups" }
-    private var seen: String { "queue_\(name)_seen" }
-
+    private let messages, groups, seen: String
     let insertSeen, deleteSeen: String
     let findGroup, insertGroup, insertMessage, count: String
     let due, inLine, nextReturn: String
@@ -26,6 +23,7 @@ struct QueueTables: Sendable {
     init(name: String) {
         self.name = name
         let messages = "queue_\(name)_messages", groups = "queue_\(name)_groups", seen = "queue_\(name)_seen"
+        (self.messages, self.groups, self.seen) = (messages, groups, seen)
         // ?2 now, ?3 the start of the window.
         insertSeen = "INSERT INTO \(seen)(id, at) VALUES(?1, ?2) ON CONFLICT(id) DO UPDATE SET at = ?2 WHERE at <= ?3"
         deleteSeen = "DELETE FROM \(seen) WHERE id IN (SELECT id FROM \(seen) WHERE at <= ? ORDER BY at LIMIT ?)"

@@ -23,7 +23,7 @@ public final class SQLiteMessageQueue: MessageQueue {
     /// - Parameter name: `[a-z][a-z0-9_]*`
     /// - Throws: ``MessageQueueError/unavailable(_:)``
     public static func open(_ database: LocalDatabase, name: String, time: any TimeSource = SystemTime()) async throws -> SQLiteMessageQueue {
-        precondition(name.utf8.first.map { (0x61...0x7a).contains($0) } ?? false && name.utf8.allSatisfy { (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x5f }, "a queue is named [a-z][a-z0-9_]*")
+        precondition(name.wholeMatch(of: /[a-z][a-z0-9_]*/) != nil, "a queue is named [a-z][a-z0-9_]*")
         let dead = try await SQLiteMessageQueue(database, name: name + "_dead", dead: nil, time: time)
         return try await SQLiteMessageQueue(database, name: name, dead: dead, time: time)
     }

@@ -165,7 +165,9 @@ extension SQLiteRecordStore {
         }
     }
 
-    private func page(_ select: RecordSelect, _ table: Table, _ limit: Int, _ filter: Condition?, _ cursor: @escaping @Sendable (StoredRecord) throws -> String) async throws -> RecordPage {
+    private func page(
+        _ select: RecordSelect, _ table: Table, _ limit: Int, _ filter: Condition?, _ cursor: @escaping @Sendable (StoredRecord) throws -> String
+    ) async throws -> RecordPage {
         let limit = max(1, limit), (sql, arguments) = (select.sql, select.arguments)
         return try await read { db in
             var found: [StoredRecord] = [], last: StoredRecord?, looked = 0, end: String?

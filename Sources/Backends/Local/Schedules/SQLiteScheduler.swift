@@ -23,7 +23,11 @@ public final class SQLiteScheduler: Scheduler, Service {
     /// Fires of one round; they are sent at once and share commits.
     private static let batch = 64
 
-    public init(_ database: LocalDatabase, inbound: any MessageQueue, grace: Duration = .seconds(3600), time: any TimeSource = SystemTime(), logger: Logger = Logger(label: "clawbot.scheduler")) {
+    /// - Parameter grace: how late a missed task still fires.
+    public init(
+        _ database: LocalDatabase, inbound: any MessageQueue, grace: Duration = .seconds(3600), time: any TimeSource = SystemTime(),
+        logger: Logger = Logger(label: "clawbot.scheduler")
+    ) {
         self.database = database
         self.inbound = inbound
         self.grace = grace
@@ -56,7 +60,8 @@ public final class SQLiteScheduler: Scheduler, Service {
             guard schedule.enabled != enabled else { return }
             schedule.enabled = enabled
             let next = try schedule.planned(after: now).map(Self.milliseconds)
-            try db.run("UPDATE schedules SET next = ?3, schedule = ?4 WHERE bot = ?1 AND task = ?2", .text(botId.rawValue), .text(taskId.rawValue), .int(next), .text(JSON.text(schedule)))
+            try db.run("UPDATE schedules SET next = ?3, schedule = ?4 WHERE bot = ?1 AND task = ?2", .text(botId.rawValue), .text(taskId.rawValue),
+                .int(next), .text(JSON.text(schedule)))
         }
     }
 
@@ -71,10 +76,8 @@ public final class SQLiteScheduler: Scheduler, Service {
         while !Task.isCancelled {
             let version = line.version
             do {
-                let due = try await due()
-                try await fire(due)
+                try await fireDue()
                 failures = 0
-                if due.count == Self.batch { continue }
                 let wake = try await earliest().map { min($0, time.now() + Self.longestSleep) } ?? time.now() + Self.longestSleep
                 await line.wait(since: version, until: wake)
             } catch is CancellationError {
@@ -89,6 +92,16 @@ public final class SQLiteScheduler: Scheduler, Service {
     }
 
     // MARK: Firing
+
+    /// Fires everything that is due now.
+    func fireDue() async throws {
+        while true {
+            try Task.checkCancellation()
+            let due = try await due()
+            if due.isEmpty { return }
+            try await fire(due)
+        }
+    }
 
     private struct Due: Sendable { var schedule: TaskSchedule; var next: Int64 }
 
@@ -106,11 +119,14 @@ public final class SQLiteScheduler: Scheduler, Service {
             }
             return (due, broken)
         }
-        for (bot, task) in broken {
-            logger.error("a stored schedule cannot be read and is switched off", metadata: ["bot": "\(bot)", "task": "\(task)"])
-            _ = try await database.write { db in try db.run("UPDATE schedules SET next = NULL WHERE bot = ? AND task = ?", .text(bot), .text(task)) }
-        }
+        for (bot, task) in broken { try await switchOff(bot, task, because: "its record cannot be read") }
         return due
+    }
+
+    /// A schedule that cannot be understood any more must not keep the others from firing.
+    private func switchOff(_ bot: String, _ task: String, because reason: String) async throws {
+        logger.error("a schedule is switched off", metadata: ["bot": "\(bot)", "task": "\(task)", "reason": "\(reason)"])
+        try await database.write { db in try db.run("UPDATE schedules SET next = NULL WHERE bot = ? AND task = ?", .text(bot), .text(task)) }
     }
 
     private func fire(_ due: [Due]) async throws {
@@ -122,7 +138,10 @@ public final class SQLiteScheduler: Scheduler, Service {
 
     private func fire(_ due: Due) async throws {
         let now = time.now(), planned = Self.date(due.next)
-        let plan = try due.schedule.due(planned: planned, now: now, grace: grace)
+        let plan: DueFire
+        do { plan = try due.schedule.due(planned: planned, now: now, grace: grace) } catch {
+            return try await switchOff(due.schedule.botId.rawValue, due.schedule.taskId.rawValue, because: error.reason)
+        }
         if let payload = plan.payload(for: due.schedule, at: now) {
             try await inbound.send(JSON.text(payload), group: payload.session.partition, deduplicationID: payload.deduplicationID)
         } else {
@@ -132,7 +151,7 @@ public final class SQLiteScheduler: Scheduler, Service {
         }
         // Unless the schedule was changed meanwhile.
         let next = plan.next.map(Self.milliseconds)
-        _ = try await database.write { db in
+        try await database.write { db in
             try db.run(
                 "UPDATE schedules SET next = ?4 WHERE bot = ?1 AND task = ?2 AND next = ?3",
                 .text(due.schedule.botId.rawValue), .text(due.schedule.taskId.rawValue), .int(due.next), .int(next))

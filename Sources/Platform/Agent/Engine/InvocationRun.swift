@@ -45,9 +45,13 @@ public struct InvocationRun: Sendable {
             group.addTask { if await uplink.run() == .runEnded { control.cancel(.grantDead) } }
             let outcome = await underControl(run, control: control) { Self.forward($0, to: uplink) }
             uplink.finish()
-            // A gateway that does not read must not hold the reply up.
-            group.addTask { try? await Task.sleep(for: .milliseconds(500)) }
-            await group.next()
+            switch outcome {
+            case .answer, .failure:
+                // A gateway that does not read must not hold the reply up.
+                group.addTask { try? await Task.sleep(for: .milliseconds(500)) }
+                await group.next()
+            case .interrupted, .runEnded: break
+            }
             group.cancelAll()
             return outcome
         }

@@ -10,7 +10,8 @@ import Platform
 /// | `CLAWBOT_PROCESS_KEY` | key of this process alone, under which calls are signed |
 /// | `CLAWBOT_IDLE_SECONDS` | ends after so long without a run; absent = never |
 /// | `CLAWBOT_SESSION` | `botId#groupJid` that it was launched for; absent = a warm process, bound by its first payload |
-/// | `CLAWBOT_WORKSPACE_ROOT`, `CLAWBOT_HOME` | `/workspace`, `/home/agent`; others only without a sandbox |
+/// | `CLAWBOT_MOUNTS` | without a sandbox only: JSON object, usual path (`/workspace/group`, …) → the directory that stands for it |
+/// | `HOME` | `/home/agent` |
 /// | `CLAWBOT_MANAGED_POLICY` | file with the operator's policy, part of every system prompt |
 /// | `CLAWBOT_LOG_LEVEL` | `info` |
 public struct AgentConfiguration: Sendable {
@@ -19,9 +20,9 @@ public struct AgentConfiguration: Sendable {
     public var processKey: Secret?
     public var idleTimeout: Duration?
     public var session: SessionKey?
-    public var workspaceRoot: String
-    public var home: String
-    public var managedPolicyFile: String?
+    public var places: AgentPlaces
+    /// Of the native engine.
+    public var options = NativeEngine.Options()
     public var logLevel: String
 
     public struct Invalid: Error, Sendable, CustomStringConvertible { public var description: String }
@@ -55,9 +56,15 @@ public struct AgentConfiguration: Sendable {
             }
             self.session = session
         }
-        workspaceRoot = environment["CLAWBOT_WORKSPACE_ROOT"] ?? "/workspace"
-        home = environment["CLAWBOT_HOME"] ?? "/home/agent"
-        managedPolicyFile = environment["CLAWBOT_MANAGED_POLICY"]
+        var mounts: [String: String] = [:]
+        if let text = environment["CLAWBOT_MOUNTS"], !text.isEmpty {
+            guard let given = try? JSON.decode([String: String].self, from: text), given.values.allSatisfy({ $0.hasPrefix("/") }) else {
+                throw Invalid(description: "CLAWBOT_MOUNTS must be a JSON object of absolute paths.")
+            }
+            mounts = given
+        }
+        let home = environment["HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? "/home/agent"
+        places = AgentPlaces(mounts: mounts, home: home, policy: environment["CLAWBOT_MANAGED_POLICY"])
         logLevel = environment["CLAWBOT_LOG_LEVEL"] ?? "info"
     }
 }

@@ -75,12 +75,7 @@ struct AgentServer: HTTPResponder {
     }
 
     private func unauthenticated() -> Response { problem(.unauthorized, "bad-signature", "The signature is missing or wrong.") }
-    private func tooLarge() -> Response {
-        var response = problem(.contentTooLarge, "payload-too-large", "The body is larger than 1 MiB.")
-        // The rest of the body was not read.
-        response.headers[.connection] = "close"
-        return response
-    }
+    private func tooLarge() -> Response { problem(.contentTooLarge, "payload-too-large", "The body is larger than 1 MiB.") }
 
     private struct Problem: Encodable {
         struct Field: Encodable { var field: String; var message: String }

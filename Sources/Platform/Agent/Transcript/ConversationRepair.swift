@@ -40,7 +40,8 @@ enum ConversationRepair {
         }
         while let last = content.last {
             switch last {
-            case .thinking, .redactedThinking: content.removeLast()
+            case .thinking, .redactedThinking:
+                content.removeLast()
                 continue
             default: break
             }

@@ -62,7 +62,9 @@ public actor Transcript {
     public static func open(
         _ sessionID: String, in directory: String, maxHistory: Int = historyLimit, time: any TimeSource = SystemTime()
     ) async throws -> Transcript {
-        guard isWellFormed(sessionID), let file = try TranscriptFile.open(path(sessionID, directory)) else { throw TranscriptError.staleSession(sessionID) }
+        guard isWellFormed(sessionID), let file = try TranscriptFile.open(path(sessionID, directory)) else {
+            throw TranscriptError.staleSession(sessionID)
+        }
         let transcript = Transcript(sessionID: sessionID, file: file, maxHistory: maxHistory, time: time)
         try await transcript.load()
         return transcript
@@ -70,9 +72,11 @@ public actor Transcript {
 
     static func path(_ sessionID: String, _ directory: String) -> String { "\(directory)/transcripts/\(sessionID).jsonl" }
     private static func isWellFormed(_ id: String) -> Bool {
-        (1...128).contains(id.utf8.count) && id.utf8.allSatisfy { byte in
-            (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte) || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
-        }
+        (1...128).contains(id.utf8.count)
+            && id.utf8.allSatisfy { byte in
+                (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte) || byte == UInt8(ascii: "-")
+                    || byte == UInt8(ascii: "_")
+            }
     }
 
     // MARK: - Reading

@@ -56,7 +56,8 @@ extension TranscriptEntry: Codable {
             self = .assistant(
                 try box.decode([ContentBlock].self, forKey: .content), try box.decodeIfPresent(AssistantNote.self, forKey: .note) ?? AssistantNote())
         case .toolResults:
-            self = .toolResults(try box.decode([ContentBlock].self, forKey: .content).compactMap { if case .toolResult(let result) = $0 { result } else { nil } })
+            self = .toolResults(
+                try box.decode([ContentBlock].self, forKey: .content).compactMap { if case .toolResult(let result) = $0 { result } else { nil } })
         case .compaction:
             self = .compaction(summary: try box.decode(String.self, forKey: .summary), kept: try box.decode([ChatMessage].self, forKey: .kept))
         case .end: self = .end(try box.decode(TranscriptTurn.Outcome.self, forKey: .outcome))

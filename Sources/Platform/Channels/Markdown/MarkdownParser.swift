@@ -1,4 +1,5 @@
 import CMarkGFM
+import Synchronization
 
 extension Markdown {
     /// Blocks or spans nested deeper than this are kept as their bare text, so that no walk over the tree can exhaust a stack.
@@ -12,6 +13,10 @@ extension Markdown {
     public static func parse(_ text: String) -> Markdown {
         guard text.utf8.count <= maxBytes, potentialCells(text) <= maxTableCells else { return plain(text) }
         registerExtensions
+        return parserLock.withLock { _ in parseLocked(text) }
+    }
+
+    private static func parseLocked(_ text: String) -> Markdown {
         guard let parser = cmark_parser_new(CMARK_OPT_DEFAULT) else { return plain(text) }
         defer { cmark_parser_free(parser) }
         for name in ["table", "strikethrough", "autolink"] {
@@ -50,6 +55,10 @@ extension Markdown {
         }
         return widest < 64 ? 0 : widest * lines
     }
+
+    /// cmark-gfm switches its extensions' special characters on and off in a table of the whole process while it parses, so that two parses
+    /// at once see each other's half-set table (text then loses its strikethrough or links). A parse takes microseconds.
+    private static let parserLock = Mutex<Void>(())
 
     /// cmark keeps its extensions in a global list: filled once, before the first parse, then only read.
     private static let registerExtensions: Void = cmark_gfm_core_extensions_ensure_registered()

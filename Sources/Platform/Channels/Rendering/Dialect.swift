@@ -25,7 +25,7 @@ public enum Style: Sendable, Hashable {
 }
 
 /// Text under one set of styles.
-public struct Run: Sendable, Hashable {
+public struct StyledRun: Sendable, Hashable {
     public var text: String
     public var styles: [Style]
     /// Not to be broken (a link, inline code), unless it alone exceeds a chunk.
@@ -43,11 +43,11 @@ public protocol Dialect: Sendable {
     func extent(marking style: Style) -> Extent
     /// The styles as this channel can show them (what cannot nest or does not exist is dropped).
     func shown(_ styles: [Style]) -> [Style]
-    func write(_ runs: [Run]) -> String
+    func write(_ runs: [StyledRun]) -> String
 }
 
 extension Dialect {
-    func extent(_ runs: [Run]) -> Extent {
+    func extent(_ runs: [StyledRun]) -> Extent {
         var meter = Meter(dialect: self)
         for run in runs { meter.add(run.text[...], run.styles) }
         return meter.total

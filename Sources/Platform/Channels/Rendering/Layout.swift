@@ -1,7 +1,7 @@
 /// A stretch of output that the packer places: a paragraph, a list item, a code block, a table.
 struct Piece: Sendable {
     enum Body: Sendable {
-        case flow([Run])
+        case flow([StyledRun])
         /// Splits at line ends; each part is a block of its own.
         case code(language: String, text: String, around: [Style])
         /// Splits between rows; the head is repeated.
@@ -9,7 +9,7 @@ struct Piece: Sendable {
     }
     var body: Body
     /// What stands between this piece and the one before it in the same chunk.
-    var separator: Run
+    var separator: StyledRun
     /// A heading must not be the last thing of a chunk.
     var keepsWithNext = false
 }
@@ -39,8 +39,8 @@ struct Layout {
         case .heading(_, let inlines):
             append(.flow(flow(inlines, place, extra: [.bold])), place, keepsWithNext: true)
         case .paragraph(let inlines): append(.flow(flow(inlines, place)), place)
-        case .html(let text): append(.flow(merged([Run(place.indent + place.marker, place.styles)] + lines(text, place))), place)
-        case .rule: append(.flow([Run(place.indent + place.marker + "———", dialect.shown(place.styles))]), place)
+        case .html(let text): append(.flow(merged([StyledRun(place.indent + place.marker, place.styles)] + lines(text, place))), place)
+        case .rule: append(.flow([StyledRun(place.indent + place.marker + "———", dialect.shown(place.styles))]), place)
         case .code(let info, let text):
             leadMarker(place)
             let language = String(info.prefix { !$0.isWhitespace && $0 != "{" }.prefix(40))
@@ -74,7 +74,7 @@ struct Layout {
             first.marker = marker
             first.isTight = (index > 0 && list.isTight) || (index == 0 && (place.isTight || !place.marker.isEmpty))
             if index > 0 { first.separatorStyles = place.styles }
-            if item.isEmpty { append(.flow([Run(place.indent + marker, dialect.shown(place.styles))]), first) }
+            if item.isEmpty { append(.flow([StyledRun(place.indent + marker, dialect.shown(place.styles))]), first) }
             var rest = place
             rest.marker = ""
             rest.indent = place.indent + String(repeating: " ", count: number == nil ? 2 : 3)
@@ -88,36 +88,36 @@ struct Layout {
     /// Blocks that cannot carry a list marker on their first line get it on the line before.
     private mutating func leadMarker(_ place: Place) {
         guard !place.marker.isEmpty else { return }
-        append(.flow([Run(place.indent + place.marker, dialect.shown(place.styles))]), place, keepsWithNext: true)
+        append(.flow([StyledRun(place.indent + place.marker, dialect.shown(place.styles))]), place, keepsWithNext: true)
     }
 
     private mutating func append(_ body: Piece.Body, _ place: Place, keepsWithNext: Bool = false) {
         if case .flow(let runs) = body, runs.allSatisfy({ $0.text.isEmpty }) { return }
-        let separator = Run(place.isTight ? "\n" : "\n\n", dialect.shown(place.separatorStyles))
+        let separator = StyledRun(place.isTight ? "\n" : "\n\n", dialect.shown(place.separatorStyles))
         pieces.append(Piece(body: body, separator: separator, keepsWithNext: keepsWithNext))
     }
 
     // MARK: inlines
 
-    private func flow(_ inlines: [Markdown.Inline], _ place: Place, extra: [Style] = []) -> [Run] {
-        var runs = [Run]()
+    private func flow(_ inlines: [Markdown.Inline], _ place: Place, extra: [Style] = []) -> [StyledRun] {
+        var runs = [StyledRun]()
         let lead = place.indent + place.marker
-        if !lead.isEmpty { runs.append(Run(lead, place.styles)) }
+        if !lead.isEmpty { runs.append(StyledRun(lead, place.styles)) }
         let lineIndent = place.indent + String(repeating: " ", count: place.marker.isEmpty ? 0 : (place.marker == "• " ? 2 : 3))
         collect(inlines, place.styles + extra, lineIndent, into: &runs)
         return merged(runs)
     }
 
-    private func collect(_ inlines: [Markdown.Inline], _ styles: [Style], _ indent: String, into runs: inout [Run]) {
+    private func collect(_ inlines: [Markdown.Inline], _ styles: [Style], _ indent: String, into runs: inout [StyledRun]) {
         let isInLink = styles.contains { if case .link = $0 { true } else { false } }
         for inline in inlines {
             switch inline {
-            case .text(let text): runs.append(Run(Sanitizer.clean(text), styles, isAtomic: isInLink))
-            case .code(let text): runs.append(Run(Sanitizer.clean(text), styles + [.code], isAtomic: true))
-            case .softBreak, .lineBreak: runs.append(Run("\n" + indent, styles, isAtomic: isInLink))
+            case .text(let text): runs.append(StyledRun(Sanitizer.clean(text), styles, isAtomic: isInLink))
+            case .code(let text): runs.append(StyledRun(Sanitizer.clean(text), styles + [.code], isAtomic: true))
+            case .softBreak, .lineBreak: runs.append(StyledRun("\n" + indent, styles, isAtomic: isInLink))
             case .html(let text):
                 let isBreak = ["<br>", "<br/>", "<br />"].contains(text.lowercased())
-                runs.append(Run(isBreak ? "\n" + indent : Sanitizer.clean(text), styles, isAtomic: isInLink))
+                runs.append(StyledRun(isBreak ? "\n" + indent : Sanitizer.clean(text), styles, isAtomic: isInLink))
             case .emphasis(let inside): collect(inside, adding(.italic, to: styles), indent, into: &runs)
             case .strong(let inside): collect(inside, adding(.bold, to: styles), indent, into: &runs)
             case .strikethrough(let inside): collect(inside, adding(.strikethrough, to: styles), indent, into: &runs)
@@ -127,17 +127,17 @@ struct Layout {
         }
     }
 
-    private func link(_ url: String, _ inside: [Markdown.Inline], fallback: String, _ styles: [Style], _ indent: String, into runs: inout [Run]) {
+    private func link(_ url: String, _ inside: [Markdown.Inline], fallback: String, _ styles: [Style], _ indent: String, into runs: inout [StyledRun]) {
         let isNested = styles.contains { if case .link = $0 { true } else { false } }
-        var inner = [Run]()
+        var inner = [StyledRun]()
         let target = LinkTarget.checked(url)
         collect(inside, isNested || target == nil ? styles : styles + [.link(target ?? "")], indent, into: &inner)
         let text = inner.map(\.text).joined()
         if text.allSatisfy(\.isWhitespace) {
-            inner = [Run(Sanitizer.clean(fallback), isNested || target == nil ? styles : styles + [.link(target ?? "")], isAtomic: true)]
+            inner = [StyledRun(Sanitizer.clean(fallback), isNested || target == nil ? styles : styles + [.link(target ?? "")], isAtomic: true)]
         } else if text == url || "mailto:" + text == url || "http://" + text == url || "https://" + text == url {
             // A bare address: vendors link it themselves, so it needs no entity; it only must not be broken.
-            inner = [Run(text, styles, isAtomic: true)]
+            inner = [StyledRun(text, styles, isAtomic: true)]
         }
         for index in inner.indices { inner[index].isAtomic = true }
         runs += inner
@@ -145,19 +145,19 @@ struct Layout {
 
     private func adding(_ style: Style, to styles: [Style]) -> [Style] { styles.contains(style) ? styles : styles + [style] }
 
-    private func lines(_ text: String, _ place: Place) -> [Run] {
-        [Run(Sanitizer.clean(text).split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "\n" + place.indent), place.styles)]
+    private func lines(_ text: String, _ place: Place) -> [StyledRun] {
+        [StyledRun(Sanitizer.clean(text).split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "\n" + place.indent), place.styles)]
     }
 
     /// Brings styles to what the dialect shows, joins equal neighbours, and takes the sting out of crowd pings.
-    private func merged(_ runs: [Run]) -> [Run] {
-        var out = [Run]()
+    private func merged(_ runs: [StyledRun]) -> [StyledRun] {
+        var out = [StyledRun]()
         for run in runs where !run.text.isEmpty {
             let styles = dialect.shown(run.styles)
             if let last = out.last, last.styles == styles, last.isAtomic == run.isAtomic, !run.isAtomic || isLink(styles) {
                 out[out.count - 1].text += run.text
             } else {
-                out.append(Run(run.text, styles, isAtomic: run.isAtomic))
+                out.append(StyledRun(run.text, styles, isAtomic: run.isAtomic))
             }
         }
         for index in out.indices { out[index].text = CrowdPing.neutralised(out[index].text) }

@@ -35,9 +35,9 @@ public struct Packer: Sendable {
 
     /// Places headings together with the piece that they head.
     private func place(_ group: ArraySlice<Piece>, in builder: inout ChunkBuilder) {
-        var whole = [Run]()
+        var whole = [StyledRun]()
         for piece in group { whole += (whole.isEmpty ? [] : [piece.separator]) + runs(of: piece) }
-        let separator = group.first.map(\.separator) ?? Run("\n\n")
+        let separator = group.first.map(\.separator) ?? StyledRun("\n\n")
         if builder.append(whole, after: separator) { return }
         if dialect.extent(whole).fits(in: dialect.limit) {
             builder.flush()
@@ -49,7 +49,7 @@ public struct Packer: Sendable {
         for piece in group { split(piece, into: &builder) }
     }
 
-    private func runs(of piece: Piece) -> [Run] {
+    private func runs(of piece: Piece) -> [StyledRun] {
         switch piece.body {
         case .flow(let runs): runs
         case .code(let language, let text, let around): [block(text, language, around)]
@@ -57,9 +57,9 @@ public struct Packer: Sendable {
         }
     }
 
-    private func block(_ text: String, _ language: String, _ around: [Style]) -> Run {
+    private func block(_ text: String, _ language: String, _ around: [Style]) -> StyledRun {
         // An empty block cannot be written in most dialects; a space can.
-        Run(text.isEmpty ? " " : CrowdPing.neutralised(text), dialect.shown(around + [.block(language: language)]))
+        StyledRun(text.isEmpty ? " " : CrowdPing.neutralised(text), dialect.shown(around + [.block(language: language)]))
     }
 
     private func split(_ piece: Piece, into builder: inout ChunkBuilder) {
@@ -107,7 +107,7 @@ struct ChunkBuilder {
     enum Breaks { case sentences, lines }
     let dialect: any Dialect
     private(set) var chunks: [Chunk] = []
-    private var runs: [Run] = []
+    private var runs: [StyledRun] = []
     private var meter: Meter
 
     init(dialect: any Dialect) {
@@ -116,12 +116,12 @@ struct ChunkBuilder {
     }
 
     var freeUnits: Int { dialect.limit.units - meter.total.units }
-    func free(after separator: Run) -> Extent {
+    func free(after separator: StyledRun) -> Extent {
         runs.isEmpty ? dialect.limit : dialect.limit - meter.total - meter.cost(of: separator.text[...], separator.styles)
     }
 
     /// Adds runs that fit as a whole; otherwise changes nothing and returns false.
-    mutating func append(_ added: [Run], after separator: Run) -> Bool {
+    mutating func append(_ added: [StyledRun], after separator: StyledRun) -> Bool {
         var trial = meter
         if !runs.isEmpty { trial.add(separator.text[...], separator.styles) }
         for run in added { trial.add(run.text[...], run.styles) }
@@ -139,7 +139,7 @@ struct ChunkBuilder {
     }
 
     /// Adds runs over as many chunks as they need.
-    mutating func fill(with added: [Run], at breaks: Breaks, after separator: Run) {
+    mutating func fill(with added: [StyledRun], at breaks: Breaks, after separator: StyledRun) {
         var rest = RunSplitter(dialect: dialect, runs: added, breaks: breaks)
         while !rest.isEmpty {
             var start = meter

@@ -1,12 +1,12 @@
 /// The text of a chunk without any markup, links as `text (url)`.
 enum PlainText {
     /// Targets are left out when the text would exceed the limit with them.
-    static func write(_ runs: [Run], limit: Int) -> String {
+    static func write(_ runs: [StyledRun], limit: Int) -> String {
         let full = CrowdPing.neutralised(text(runs, withTargets: true))
         return full.utf16.count <= limit ? full : CrowdPing.neutralised(text(runs, withTargets: false))
     }
 
-    private static func text(_ runs: [Run], withTargets: Bool) -> String {
+    private static func text(_ runs: [StyledRun], withTargets: Bool) -> String {
         var out = ""
         var open: String?
         var label = ""
@@ -30,7 +30,7 @@ enum PlainText {
     /// Cuts plain text into pieces of at most `limit` UTF-16 units, at line ends, sentences, spaces or graphemes.
     static func pieces(_ text: String, limit: Int) -> [String] {
         var builder = ChunkBuilder(dialect: PlainDialect(limit: Extent(units: max(1, limit), bytes: .max / 4, entities: .max / 4)))
-        builder.fill(with: [Run(text)], at: .sentences, after: Run("\n\n"))
+        builder.fill(with: [StyledRun(text)], at: .sentences, after: StyledRun("\n\n"))
         builder.flush()
         return builder.chunks.map(\.plain)
     }
@@ -42,5 +42,5 @@ struct PlainDialect: Dialect {
     func extent(of text: Substring, in styles: [Style]) -> Extent { Extent(units: text.utf16.count, bytes: text.utf8.count) }
     func extent(marking style: Style) -> Extent { Extent() }
     func shown(_ styles: [Style]) -> [Style] { [] }
-    func write(_ runs: [Run]) -> String { runs.map(\.text).joined() }
+    func write(_ runs: [StyledRun]) -> String { runs.map(\.text).joined() }
 }

@@ -3,12 +3,12 @@ struct RunSplitter {
     let dialect: any Dialect
     let breaks: ChunkBuilder.Breaks
     /// What is left, in reverse order, so that taking from the front is cheap.
-    private var units: [[Run]]
+    private var units: [[StyledRun]]
 
-    init(dialect: any Dialect, runs: [Run], breaks: ChunkBuilder.Breaks) {
+    init(dialect: any Dialect, runs: [StyledRun], breaks: ChunkBuilder.Breaks) {
         self.dialect = dialect
         self.breaks = breaks
-        var units = [[Run]]()
+        var units = [[StyledRun]]()
         for run in runs where !run.text.isEmpty {
             // The runs of one link stay together.
             if run.isAtomic, let link = Self.link(run), let before = units.last?.last, before.isAtomic, Self.link(before) == link {
@@ -22,12 +22,12 @@ struct RunSplitter {
 
     var isEmpty: Bool { units.isEmpty }
 
-    private static func link(_ run: Run) -> Style? { run.styles.first { if case .link = $0 { true } else { false } } }
+    private static func link(_ run: StyledRun) -> Style? { run.styles.first { if case .link = $0 { true } else { false } } }
 
     /// The longest good prefix that fits behind what `start` has counted; empty when only a forced cut would fit and none is allowed.
-    mutating func take(from start: Meter, mayForce: Bool) -> [Run] {
+    mutating func take(from start: Meter, mayForce: Bool) -> [StyledRun] {
         var meter = start
-        var taken = [Run]()
+        var taken = [StyledRun]()
         var overflowed = false
         while let unit = units.last {
             var trial = meter
@@ -52,9 +52,9 @@ struct RunSplitter {
     }
 
     /// As much of one unit as fits, counted by graphemes (by scalars where one grapheme is longer than a chunk).
-    private func cut(_ unit: [Run], _ meter: Meter, force: Bool) -> (head: [Run], tail: [Run]) {
+    private func cut(_ unit: [StyledRun], _ meter: Meter, force: Bool) -> (head: [StyledRun], tail: [StyledRun]) {
         var meter = meter
-        var head = [Run]()
+        var head = [StyledRun]()
         for (index, run) in unit.enumerated() {
             var end = run.text.startIndex
             var isFull = false
@@ -80,16 +80,16 @@ struct RunSplitter {
                 // A limit below one scalar would be nonsense; go on rather than stand still.
                 end = probe > end ? probe : run.text.unicodeScalars.index(after: end)
             }
-            var tail = [Run]()
-            if end > run.text.startIndex { head.append(Run(String(run.text[..<end]), run.styles, isAtomic: run.isAtomic)) }
-            tail.append(Run(String(run.text[end...]), run.styles, isAtomic: run.isAtomic))
+            var tail = [StyledRun]()
+            if end > run.text.startIndex { head.append(StyledRun(String(run.text[..<end]), run.styles, isAtomic: run.isAtomic)) }
+            tail.append(StyledRun(String(run.text[end...]), run.styles, isAtomic: run.isAtomic))
             return (head, tail + unit[(index + 1)...])
         }
         return (head, [])
     }
 
     /// Moves the end of what was taken back to a good place and gives the rest back.
-    private mutating func settle(_ taken: [Run]) -> [Run] {
+    private mutating func settle(_ taken: [StyledRun]) -> [StyledRun] {
         struct Place { var run: Int; var index: String.Index; var offset: Int }
         var line: Place?, sentence: Place?, space: Place?
         var offset = 0
@@ -132,22 +132,22 @@ struct RunSplitter {
         guard let best, best.offset < offset || best.offset > 0 else { return taken }
         var kept = Array(taken[..<best.run])
         let run = taken[best.run]
-        kept.append(Run(String(run.text[..<best.index]), run.styles, isAtomic: false))
-        var back = [Run]()
-        if best.index < run.text.endIndex { back.append(Run(String(run.text[best.index...]), run.styles, isAtomic: false)) }
+        kept.append(StyledRun(String(run.text[..<best.index]), run.styles, isAtomic: false))
+        var back = [StyledRun]()
+        if best.index < run.text.endIndex { back.append(StyledRun(String(run.text[best.index...]), run.styles, isAtomic: false)) }
         back += taken[(best.run + 1)...]
         for run in back.reversed() { giveBack(run) }
         if breaks == .lines {
             // The line feed at the cut is the cut itself.
             kept[kept.count - 1].text.removeLast()
             if kept[kept.count - 1].text.isEmpty { kept.removeLast() }
-            return kept.isEmpty ? [Run(" ", run.styles)] : kept
+            return kept.isEmpty ? [StyledRun(" ", run.styles)] : kept
         }
         trimRest()
         return trimmed(kept)
     }
 
-    private mutating func giveBack(_ run: Run) {
+    private mutating func giveBack(_ run: StyledRun) {
         if run.isAtomic, let link = Self.link(run), let first = units.last?.first, first.isAtomic, Self.link(first) == link {
             units[units.count - 1].insert(run, at: 0)
         } else if !run.isAtomic, units.last?.count == 1, let first = units.last?.first, !first.isAtomic, first.styles == run.styles {
@@ -168,7 +168,7 @@ struct RunSplitter {
         }
     }
 
-    private func trimmed(_ runs: [Run]) -> [Run] {
+    private func trimmed(_ runs: [StyledRun]) -> [StyledRun] {
         var runs = runs
         while let last = runs.last, !last.isAtomic {
             var text = last.text[...]

@@ -10,6 +10,8 @@ public enum ChannelHTTP {
         var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
         configuration.timeout = .init(connect: .seconds(10))
         configuration.decompression = .disabled
+        // A refused connection is told at once: whoever sends has a retry policy of his own.
+        configuration.connectionPool.retryConnectionEstablishment = false
         // One poll per channel stays open all the time; the pool's default of 8 per host would starve the sends.
         configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 256
         return configuration

@@ -22,7 +22,7 @@ struct TelegramDialect: Dialect {
         return (isQuoted ? [.quote] : []) + out
     }
 
-    func write(_ runs: [Run]) -> String {
+    func write(_ runs: [StyledRun]) -> String {
         var out = ""
         var open = [Style]()
         for run in runs where !run.text.isEmpty {

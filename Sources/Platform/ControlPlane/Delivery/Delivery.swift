@@ -144,12 +144,16 @@ public struct Delivery: Sendable {
             return try await attempt(reply, &target, item) { target throws(SendFailure) in try await adapter.send(chunk, to: target, key: key) }
         } catch SendFailure.badFormat {
             logger.notice("chunk sent as plain text", metadata: ["bot": "\(reply.botId)", "channel": "\(reply.channelType)"])
-            let plain = Chunk(text: "", plain: chunk.plain)
-            return try await attempt(reply, &target, item) { target throws(SendFailure) in try await adapter.send(plain, to: target, key: key) }
+            return try await attempt(reply, &target, item) { target throws(SendFailure) in try await adapter.send(chunk.unformatted, to: target, key: key) }
         } catch SendFailure.tooLong {
-            // The vendor counts otherwise than we do: the same text as a file keeps the chunk count what it was.
-            let outbound = OutboundFile(name: "reply.md", mimeType: "text/markdown", caption: nil, content: Data(chunk.plain.utf8))
-            return try await attempt(reply, &target, item) { target throws(SendFailure) in try await adapter.sendFile(outbound, to: target, key: key) }
+            // The vendor counts otherwise than we do. The pieces stand for this one chunk: the last one's id is what is recorded.
+            var last = ""
+            for (number, piece) in adapter.resplit(chunk).enumerated() {
+                last = try await attempt(reply, &target, item) { target throws(SendFailure) in
+                    try await adapter.send(piece, to: target, key: "\(key)-\(number)")
+                }
+            }
+            return last
         }
     }
 
@@ -172,7 +176,10 @@ public struct Delivery: Sendable {
                     // Without an idempotency key a send that may have arrived is repeated once, not five times.
                     if failures >= 5 || unanswered > 1 { throw ReleaseDelivery(delay: .seconds(60)) }
                     try await time.sleep(for: Duration(seconds: Double.random(in: 0.5...1) * pow(2, Double(failures - 1))))
-                case .badFormat, .tooLong: throw error
+                case .badFormat, .tooLong:
+                    failures += 1
+                    if failures >= 3 { throw Undeliverable(reason: "The channel refuses the text in every form.") }
+                    throw error
                 case .replyTargetGone:
                     failures += 1
                     guard target.isFirstChunk, failures < 3 else { throw Undeliverable(reason: "What the reply answers is gone.") }

@@ -65,7 +65,8 @@ extension AgentGateway {
     /// At most 100: what waits longer is answered by runs of its own.
     private func queued(_ run: AuthorizedRun) async throws -> [Message] {
         let from = (run.run.messageTimestamp ?? run.run.startedAt) - Self.slack
-        var query = RecordQuery(Message.table, partition: run.key.partition, sort: .atLeast(Timestamp.text(from)), filter: .equals("state", "queued"), limit: 100)
+        var query = RecordQuery(
+            Message.table, partition: run.key.partition, sort: .atLeast(Timestamp.text(from)), filter: .equals("state", "queued"), limit: 100)
         var found: [Message] = []
         repeat {
             let page = try await records.query(Message.self, query)
@@ -79,7 +80,9 @@ extension AgentGateway {
     /// The messages that a final reply says it answers too: each must wait behind this run.
     func waiting(_ ids: [MessageID], _ run: AuthorizedRun) async throws -> [MessageRef] {
         guard !ids.isEmpty else { return [] }
-        guard try run.bot().duringRun == .steer else { throw GatewayError.invalid("alsoAnswers", "alsoAnswers is only for bots that take messages during a run.") }
+        guard try run.bot().duringRun == .steer else {
+            throw GatewayError.invalid("alsoAnswers", "alsoAnswers is only for bots that take messages during a run.")
+        }
         let waiting = Dictionary(try await queued(run).map { ($0.messageId, $0.timestamp) }) { first, _ in first }
         return ids.compactMap { id in
             guard let timestamp = waiting[id] else {
@@ -95,23 +98,30 @@ extension AgentGateway {
 
     /// `GET /history`: stored messages of this conversation, newest first. `query` is a substring, compared without case.
     /// A page may be short, even empty, and still carry a cursor.
-    public func history(_ run: AuthorizedRun, query text: String?, before: String?, limit: Int, cursor: String?) async throws -> (items: [StoredMessage], cursor: String?) {
+    public func history(_ run: AuthorizedRun, query text: String?, before: String?, limit: Int, cursor: String?) async throws -> (
+        items: [StoredMessage], cursor: String?
+    ) {
         try await requireTool("search_history", run)
         guard (text?.unicodeScalars.count ?? 0) <= 200 else { throw GatewayError.invalid("query.query", "query must have at most 200 characters.") }
         var upTo: String?
         if let before {
-            guard let date = Timestamp.date(before) else { throw GatewayError.invalid("query.before", "before must be a timestamp such as 2026-01-31T08:15:30.123Z.") }
+            guard let date = Timestamp.date(before) else {
+                throw GatewayError.invalid("query.before", "before must be a timestamp such as 2026-01-31T08:15:30.123Z.")
+            }
             upTo = Timestamp.text(date)
         }
         if let cursor {
-            guard let data = Digest.fromBase64URL(cursor), let key = String(validating: data, as: UTF8.self), key.count > 24, key.contains("#") else { throw GatewayError.invalidCursor }
+            guard let data = Digest.fromBase64URL(cursor), let key = String(validating: data, as: UTF8.self), key.count > 24, key.contains("#") else {
+                throw GatewayError.invalidCursor
+            }
             upTo = min(upTo ?? key, key)
         }
         var found: [StoredMessage] = [], examined = 0, last: String?
         while found.count < limit, examined < Self.scanned {
             let wanted = text == nil ? limit : 200
-            let page = try await records.query(RecordQuery(
-                Message.table, partition: run.key.partition, sort: upTo.map { .lessThan($0) } ?? .all, descending: true, limit: wanted))
+            let page = try await records.query(
+                RecordQuery(
+                    Message.table, partition: run.key.partition, sort: upTo.map { .lessThan($0) } ?? .all, descending: true, limit: wanted))
             for record in page.records {
                 examined += 1
                 last = record.key.sort

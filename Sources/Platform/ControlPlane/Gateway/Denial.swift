@@ -15,7 +15,8 @@ public struct Denial: Entity {
     public var target: String
     public var origin: Origin
 
-    public init(id: String, botId: BotID, timestamp: Date, groupJid: GroupJID, invocationId: InvocationID, kind: Kind, target: String, origin: Origin) {
+    public init(id: String, botId: BotID, timestamp: Date, groupJid: GroupJID, invocationId: InvocationID, kind: Kind, target: String, origin: Origin)
+    {
         self.id = id; self.botId = botId; self.timestamp = timestamp; self.groupJid = groupJid; self.invocationId = invocationId
         self.kind = kind; self.target = target; self.origin = origin
     }

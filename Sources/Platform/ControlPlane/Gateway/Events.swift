@@ -53,7 +53,8 @@ extension AgentGateway {
             try object.finish()
             return nil
         case .delta:
-            let message = object.ulid("messageId"), index = object.int("index", required: true, in: 0...10_000_000), text = object.text("text", required: true)
+            let message = object.ulid("messageId"), index = object.int("index", required: true, in: 0...10_000_000),
+                text = object.text("text", required: true)
             try object.finish()
             guard let message, let index, let text else { throw .malformedJSON }
             return .delta(groupJid: group, invocationId: invocation, messageId: MessageID(message), index: index, text: text)
@@ -64,9 +65,11 @@ extension AgentGateway {
             let summary = object.text("summary"), isError = object.value("isError")?.bool, duration = object.int("durationMs", in: 0...Int.max)
             try object.finish()
             guard let id, let name, let phase else { throw .malformedJSON }
-            return .tool(ToolActivity(
-                groupJid: group, invocationId: invocation, toolUseId: id, name: name, phase: phase, summary: summary.map { String($0.prefix(200)) },
-                isError: isError, durationMs: duration))
+            return .tool(
+                ToolActivity(
+                    groupJid: group, invocationId: invocation, toolUseId: id, name: name, phase: phase,
+                    summary: summary.map { String($0.prefix(200)) },
+                    isError: isError, durationMs: duration))
         }
     }
 }

@@ -22,7 +22,8 @@ public struct GrantView: Sendable, Hashable {
     /// Whether everything under the prefix is readable. A prefix above the grant's own is not, nor is one without its slash,
     /// which would also match the neighbour whose name goes on.
     public func allowsListing(_ prefix: String) -> Bool {
-        guard prefix.hasSuffix("/") || readable.contains(prefix), ObjectKey.isWellFormed(prefix.hasSuffix("/") ? String(prefix.dropLast()) : prefix) else { return false }
+        guard prefix.hasSuffix("/") || readable.contains(prefix), ObjectKey.isWellFormed(prefix.hasSuffix("/") ? String(prefix.dropLast()) : prefix)
+        else { return false }
         return Self.covers(readable, prefix)
     }
 

@@ -22,7 +22,9 @@ final class Handoff<Element: Sendable>: Sendable {
                         return nil
                     case .awaited(let consumer):
                         state = .idle
-                        return { consumer.resume(returning: element); continuation.resume() }
+                        return {
+                            consumer.resume(returning: element); continuation.resume()
+                        }
                     case .ended(let error):
                         return { continuation.resume(throwing: error ?? CancellationError()) }
                     case .offered:
@@ -47,7 +49,9 @@ final class Handoff<Element: Sendable>: Sendable {
                         return nil
                     case .offered(let element, let producer):
                         state = .idle
-                        return { producer.resume(); continuation.resume(returning: element) }
+                        return {
+                            producer.resume(); continuation.resume(returning: element)
+                        }
                     case .ended(let error):
                         return { if let error { continuation.resume(throwing: error) } else { continuation.resume(returning: nil) } }
                     case .awaited:

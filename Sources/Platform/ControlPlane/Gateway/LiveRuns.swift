@@ -79,7 +79,11 @@ final class LiveRun: Sendable {
     var overloadPersists: Bool { state.withLock { $0.overloads >= 3 } }
 
     /// Whether one more denial may be recorded: a hundred rows tell enough of one run.
-    func mayRecordDenial() -> Bool { state.withLock { $0.denials += 1; return $0.denials <= 100 } }
+    func mayRecordDenial() -> Bool {
+        state.withLock {
+            $0.denials += 1; return $0.denials <= 100
+        }
+    }
 }
 
 /// Calls of one run: so many in any 60 seconds, so many at once (API.md §1.7).

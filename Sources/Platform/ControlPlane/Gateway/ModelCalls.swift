@@ -15,7 +15,9 @@ extension AgentGateway {
     ///   - beta: the agent's `anthropic-beta`; only allow-listed names are passed on.
     /// - Returns: the answer's head; its body streams, and ends with an error event when the run, a quota or the endpoint ends it.
     /// - Throws: ``ModelError``
-    public func model(_ run: AuthorizedRun, _ operation: ModelCall.Operation, body: ByteBuffer, version: String?, beta: String?) async throws -> ModelResponse {
+    public func model(_ run: AuthorizedRun, _ operation: ModelCall.Operation, body: ByteBuffer, version: String?, beta: String?) async throws
+        -> ModelResponse
+    {
         let request = try ModelRequest(body, operation: operation)
         let endpoint: ProviderResolution.Endpoint
         do {
@@ -24,12 +26,14 @@ extension AgentGateway {
             throw error
         } catch {
             logger.error("resolving a provider failed", metadata: ["invocationId": "\(run.run.invocationId)", "cause": "\(error)"])
-            throw ModelError(status: 503, message: "The platform cannot look up the model provider at the moment.", code: "unavailable", retryAfter: 2)
+            throw ModelError(
+                status: 503, message: "The platform cannot look up the model provider at the moment.", code: "unavailable", retryAfter: 2)
         }
         let provider = endpoint.provider
         let (model, callBody) = try choose(request, body, provider, run)
         let call = ModelCall(
-            operation: operation, body: callBody, model: model, streams: request.streams, version: Self.plain(version), betas: BetaAllowList.filter(beta),
+            operation: operation, body: callBody, model: model, streams: request.streams,
+            version: version.flatMap { Self.versions.contains($0) ? $0 : nil }, betas: BetaAllowList.filter(beta),
             provider: provider, key: endpoint.key)
 
         guard load.enter(provider) else {
@@ -57,7 +61,9 @@ extension AgentGateway {
     }
 
     /// The run's model, or the provider's fallback: when the agent asks for that, or when the model has been overloaded three times in a row.
-    private func choose(_ request: ModelRequest, _ body: ByteBuffer, _ provider: Provider, _ run: AuthorizedRun) throws(ModelError) -> (String, ByteBuffer) {
+    private func choose(_ request: ModelRequest, _ body: ByteBuffer, _ provider: Provider, _ run: AuthorizedRun) throws(ModelError) -> (
+        String, ByteBuffer
+    ) {
         let fallback = provider.fallbackModelId.flatMap { provider.modelIds.contains($0) ? $0 : nil }
         guard provider.modelIds.contains(request.model), request.model == run.run.model || request.model == fallback else {
             throw ModelError(status: 403, message: "The model \(request.model.prefix(200)) is not one that this run may use.", code: "forbidden")
@@ -72,9 +78,11 @@ extension AgentGateway {
             if call.model == run.run.model { run.live.overloaded([429, 503, 529].contains(response.status)) }
             return response
         } catch {
-            logger.warning("a model call failed", metadata: [
-                "invocationId": "\(run.run.invocationId)", "providerId": "\(call.provider.providerId)", "cause": "\(error)",
-            ])
+            logger.warning(
+                "a model call failed",
+                metadata: [
+                    "invocationId": "\(run.run.invocationId)", "providerId": "\(call.provider.providerId)", "cause": "\(error)",
+                ])
             throw Self.refusal(error)
         }
     }
@@ -85,7 +93,8 @@ extension AgentGateway {
 
     static func refusal(_ failure: ModelFailure) -> ModelError {
         switch failure {
-        case .unreachable: ModelError(status: 502, message: "The model provider could not be reached, or broke the connection.", code: "upstream-failed")
+        case .unreachable:
+            ModelError(status: 502, message: "The model provider could not be reached, or broke the connection.", code: "upstream-failed")
         case .timedOut: ModelError(status: 504, message: "The model provider did not answer in time.", code: "upstream-timeout")
         case .misconfigured(let sentence): ModelError(status: 502, message: sentence, code: "upstream-failed")
         }
@@ -103,10 +112,9 @@ extension AgentGateway {
         }
     }
 
-    /// A header value as the agent sent it, if it is a plain word.
-    private static func plain(_ header: String?) -> String? {
-        header.flatMap { $0.utf8.count <= 32 && $0.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f } ? $0 : nil }
-    }
+    /// Versions of the Messages API whose streams the meter can read (https://platform.claude.com/docs/en/api/versioning); another
+    /// one that an agent names is replaced by the provider's default.
+    private static let versions: Set<String> = ["2023-06-01", "2026-10-21"]
 }
 
 /// One model call between its reservation and its booking. Booked once, also when nobody ever reads the answer.

@@ -7,7 +7,8 @@ extension AgentGateway {
     /// Largest object, in bytes.
     public static let maxObjectBytes = 100 << 20
 
-    public func listObjects(_ run: AuthorizedRun, prefix: String, limit: Int, cursor: String?) async throws -> (items: [ObjectInfo], cursor: String?) {
+    public func listObjects(_ run: AuthorizedRun, prefix: String, limit: Int, cursor: String?) async throws -> (items: [ObjectInfo], cursor: String?)
+    {
         guard GrantView(run.grant).allowsListing(prefix) else {
             await deny(run, "objects")
             throw GatewayError.notFound

@@ -44,7 +44,9 @@ extension AgentGateway {
         do {
             request = try Self.parseReply(body)
         } catch {
-            if case .invalid(let problems) = error, problems.contains(where: { Self.identityFields.contains($0.field) }) { await deny(run, "replies") }
+            if case .invalid(let problems) = error, problems.contains(where: { Self.identityFields.contains($0.field) }) {
+                await deny(run, "replies")
+            }
             throw error
         }
         if let final = run.run.final { return try await resend(final, request, run, hash: hash) }
@@ -90,7 +92,9 @@ extension AgentGateway {
         var alsoAnswers: [MessageID] = []
         if let list = object.value("alsoAnswers") {
             let ids = list.array?.compactMap(\.string) ?? []
-            if let array = list.array, ids.count == array.count, ids.count <= 100, Set(ids).count == ids.count, ids.allSatisfy({ (1...200).contains($0.utf8.count) }) {
+            if let array = list.array, ids.count == array.count, ids.count <= 100, Set(ids).count == ids.count,
+                ids.allSatisfy({ (1...200).contains($0.utf8.count) })
+            {
                 alsoAnswers = ids.map { MessageID($0) }
             } else {
                 object.problem("alsoAnswers", "must be a list of at most 100 different message ids.")
@@ -102,7 +106,9 @@ extension AgentGateway {
             let name = inner.text("fileName", required: true, limit: 1...255)
             let mimeType = inner.text("mimeType", required: true, limit: 3...127)
             let caption = inner.text("caption", limit: 0...1000)
-            if let name, name.contains("/") || name.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7f }) { inner.problem("fileName", "must not hold `/` or control characters.") }
+            if let name, name.contains("/") || name.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7f }) {
+                inner.problem("fileName", "must not hold `/` or control characters.")
+            }
             if let mimeType, !isMediaType(mimeType) { inner.problem("mimeType", "must be type/subtype.") }
             let checked = key.flatMap { try? ObjectKey(checking: $0) }
             if key != nil, checked == nil { inner.problem("objectKey", "is not an object key.") }
@@ -133,10 +139,12 @@ extension AgentGateway {
 
     // MARK: - Messages and files
 
-    private func payload(_ request: ReplyRequest, _ run: AuthorizedRun, text: String? = nil, settles: ReplyPayload.Settles = .nothing) -> ReplyPayload {
+    private func payload(_ request: ReplyRequest, _ run: AuthorizedRun, text: String? = nil, settles: ReplyPayload.Settles = .nothing) -> ReplyPayload
+    {
         ReplyPayload(
             session: run.key, userId: run.grant.userId, at: time.now(), channelType: run.run.channelType, invocationId: run.run.invocationId,
-            sequence: request.sequence, messageId: request.messageId, text: text ?? request.text, replyContext: run.run.replyContext, settles: settles)
+            sequence: request.sequence, messageId: request.messageId, text: text ?? request.text, replyContext: run.run.replyContext, settles: settles
+        )
     }
 
     private func filePayload(_ request: ReplyRequest, _ run: AuthorizedRun) async throws -> ReplyPayload {
@@ -157,7 +165,8 @@ extension AgentGateway {
 
     private func queue(_ payload: ReplyPayload) async throws {
         try await replies.send(
-            try JSON.text(payload), group: payload.session.partition, deduplicationID: "\(payload.invocationId?.rawValue ?? "")#\(payload.sequence ?? 0)")
+            try JSON.text(payload), group: payload.session.partition,
+            deduplicationID: "\(payload.invocationId?.rawValue ?? "")#\(payload.sequence ?? 0)")
     }
 
     // MARK: - The last reply

@@ -47,7 +47,9 @@ final class ReplyLedger: Sendable {
         state.withLock { state in
             state.entries[sequence]?.accepted = true
             state.next = max(state.next ?? 0, sequence + 1)
-            if state.entries.count > Self.kept { for old in state.entries.keys.sorted().prefix(state.entries.count - Self.kept) { state.entries[old] = nil } }
+            if state.entries.count > Self.kept {
+                for old in state.entries.keys.sorted().prefix(state.entries.count - Self.kept) { state.entries[old] = nil }
+            }
         }
     }
     func failed(_ sequence: Int) { state.withLock { if $0.entries[sequence]?.accepted == false { $0.entries[sequence] = nil } } }

@@ -26,7 +26,9 @@ struct StrictJSONObject {
         }
         guard let text = value.string else { problem(name, "must be a string."); return nil }
         let count = bytes ? text.utf8.count : text.unicodeScalars.count
-        guard limit.contains(count) else { problem(name, "must have \(limit.lowerBound) to \(limit.upperBound) \(bytes ? "bytes" : "characters")."); return nil }
+        guard limit.contains(count) else {
+            problem(name, "must have \(limit.lowerBound) to \(limit.upperBound) \(bytes ? "bytes" : "characters")."); return nil
+        }
         return text
     }
     mutating func int(_ name: String, required: Bool = false, in range: ClosedRange<Int>) -> Int? {
@@ -34,10 +36,13 @@ struct StrictJSONObject {
             if required { problem(name, "is required.") }
             return nil
         }
-        guard let number = value.int, range.contains(number) else { problem(name, "must be an integer from \(range.lowerBound) to \(range.upperBound)."); return nil }
+        guard let number = value.int, range.contains(number) else {
+            problem(name, "must be an integer from \(range.lowerBound) to \(range.upperBound)."); return nil
+        }
         return number
     }
-    mutating func choice<Choice: RawRepresentable>(_ name: String, _ choices: [Choice], required: Bool = false) -> Choice? where Choice.RawValue == String {
+    mutating func choice<Choice: RawRepresentable>(_ name: String, _ choices: [Choice], required: Bool = false) -> Choice?
+    where Choice.RawValue == String {
         guard let text = text(name, required: required) else { return nil }
         guard let choice = choices.first(where: { $0.rawValue == text }) else {
             problem(name, "must be one of \(choices.map(\.rawValue).joined(separator: ", ")).")
@@ -136,7 +141,8 @@ private struct StrictJSONParser {
             if byte == UInt8(ascii: "\"") {
                 position += 1
                 let inside = bytes[start + 1..<position - 1]
-                let text = escaped ? try? JSONDecoder().decode(String.self, from: Data(bytes[start..<position])) : String(validating: inside, as: UTF8.self)
+                let text =
+                    escaped ? try? JSONDecoder().decode(String.self, from: Data(bytes[start..<position])) : String(validating: inside, as: UTF8.self)
                 return text.flatMap { $0.unicodeScalars.contains("\0") ? nil : $0 }
             }
             if byte < 0x20 { return nil }
@@ -151,7 +157,8 @@ private struct StrictJSONParser {
         guard position > start else { return nil }
         let text = String(decoding: bytes[start..<position], as: UTF8.self)
         let digits = text.drop { $0 == "-" }
-        guard text.first != "+", digits.first?.isNumber == true, digits.count == 1 || digits.first != "0" || !digits.dropFirst().first!.isNumber else { return nil }
+        guard text.first != "+", digits.first?.isNumber == true, digits.count == 1 || digits.first != "0" || !digits.dropFirst().first!.isNumber
+        else { return nil }
         if let whole = Int(text) { return .int(whole) }
         return Double(text).flatMap { $0.isFinite && text.last != "." ? .double($0) : nil }
     }

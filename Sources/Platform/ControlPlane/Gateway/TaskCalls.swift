@@ -7,7 +7,9 @@ extension AgentGateway {
     private static let contextModes: [ScheduledTask.ContextMode] = [.group, .isolated]
     private func scope(_ run: AuthorizedRun) -> TaskService.Scope { .group(run.grant.userId, run.key) }
 
-    public func listTasks(_ run: AuthorizedRun, status: ScheduledTask.Status?, limit: Int, cursor: String?) async throws -> (items: [ScheduledTask], cursor: String?) {
+    public func listTasks(_ run: AuthorizedRun, status: ScheduledTask.Status?, limit: Int, cursor: String?) async throws -> (
+        items: [ScheduledTask], cursor: String?
+    ) {
         try await requireTool("list_tasks", run)
         return try await tasks.list(scope(run), status: status, limit: limit, cursor: cursor)
     }
@@ -21,7 +23,8 @@ extension AgentGateway {
         try await requireTool("schedule_task", run)
         var object = try StrictJSONObject(body)
         let prompt = object.text("prompt", required: true), type = object.choice("scheduleType", Self.scheduleTypes, required: true)
-        let value = object.text("scheduleValue", required: true), timezone = object.text("timezone"), mode = object.choice("contextMode", Self.contextModes)
+        let value = object.text("scheduleValue", required: true), timezone = object.text("timezone"),
+            mode = object.choice("contextMode", Self.contextModes)
         try await finish(object, run, "schedule_task")
         guard let prompt, let type, let value else { throw GatewayError.malformedJSON }
         return try await tasks.create(

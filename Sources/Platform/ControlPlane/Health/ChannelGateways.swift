@@ -87,7 +87,8 @@ public struct ChannelGateways: Service {
                 return
             } catch is CancellationError {
                 return
-            } catch SendFailure.channelBroken(let reason) {
+            } catch let error as ChannelRunError {
+                let reason = error.sentence
                 logger.warning("channel needs its owner", metadata: ["bot": "\(channel.botId)", "type": "\(channel.channelType)", "reason": "\(reason)"])
                 _ = try? await records.update(channel.key, [.set("status", "error"), .set("statusDetail", .string(reason))])
                 directory.forget(channel: channel.channelType, of: channel.botId)

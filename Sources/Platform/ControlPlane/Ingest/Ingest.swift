@@ -96,7 +96,9 @@ public struct Ingest: InboundSink {
         var runs = false
         if case .run = decision { runs = true }
         let addressed = !inbound.isGroup || inbound.mentionsBot || inbound.repliesToBot
-        let command = addressed && runs ? SlashCommand.parse(inbound.text) : nil
+        var command = addressed && runs ? SlashCommand.parse(inbound.text) : nil
+        // Telegram's greeting is one in private chats only.
+        if command?.kind == .start, inbound.isGroup { command = nil }
         if command != nil { message.isCommand = true }
         if runs, command == nil, inbound.isGroup {
             let verdict = loops.admit(session, at: time.now())

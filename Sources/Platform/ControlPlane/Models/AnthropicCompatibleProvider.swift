@@ -28,7 +28,8 @@ public struct AnthropicCompatibleProvider: ModelProvider {
     ) -> HTTPClient {
         var configuration = HTTPClient.Configuration()
         configuration.redirectConfiguration = .disallow
-        configuration.timeout = .init(connect: .milliseconds(Int64(connectTimeout.milliseconds)), read: .milliseconds(Int64(readTimeout.milliseconds)))
+        configuration.timeout = .init(
+            connect: .milliseconds(Int64(connectTimeout.milliseconds)), read: .milliseconds(Int64(readTimeout.milliseconds)))
         configuration.connectionPool = .init(idleTimeout: .seconds(60), concurrentHTTP1ConnectionsPerHostSoftLimit: 64)
         configuration.decompression = .disabled
         return HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
@@ -73,7 +74,8 @@ public struct AnthropicCompatibleProvider: ModelProvider {
     }
 
     private func url(_ call: ModelCall) throws(ModelFailure) -> String {
-        guard let base = call.provider.baseUrl, let url = URL(string: base), let scheme = url.scheme, ["https", "http"].contains(scheme), url.host != nil
+        guard let base = call.provider.baseUrl, let url = URL(string: base), let scheme = url.scheme, ["https", "http"].contains(scheme),
+            url.host != nil
         else { throw .misconfigured("The provider has no usable base URL.") }
         return Self.endpoint(base, call.operation)
     }
@@ -85,8 +87,11 @@ public struct AnthropicCompatibleProvider: ModelProvider {
         headers.replaceOrAdd(name: "accept", value: call.streams ? "text/event-stream" : "application/json")
         headers.replaceOrAdd(name: "accept-encoding", value: "identity")
         headers.replaceOrAdd(name: "user-agent", value: "clawbot")
-        if let version = call.version { headers.replaceOrAdd(name: "anthropic-version", value: version) }
-        else if !headers.contains(name: "anthropic-version") { headers.add(name: "anthropic-version", value: Self.version) }
+        if let version = call.version {
+            headers.replaceOrAdd(name: "anthropic-version", value: version)
+        } else if !headers.contains(name: "anthropic-version") {
+            headers.add(name: "anthropic-version", value: Self.version)
+        }
         let betas = headers[canonicalForm: "anthropic-beta"].map(String.init) + call.betas
         if !betas.isEmpty { headers.replaceOrAdd(name: "anthropic-beta", value: betas.joined(separator: ",")) }
         if let key = call.key {
@@ -108,7 +113,8 @@ public struct AnthropicCompatibleProvider: ModelProvider {
     private func passed(_ headers: HTTPHeaders) -> [(name: String, value: String)] {
         headers.compactMap { name, value in
             let name = name.lowercased()
-            return name == "content-type" || name == "request-id" || name == "retry-after" || name == "retry-after-ms" || name.hasPrefix("anthropic-ratelimit-")
+            return name == "content-type" || name == "request-id" || name == "retry-after" || name == "retry-after-ms"
+                || name.hasPrefix("anthropic-ratelimit-")
                 ? (name: name, value: value) : nil
         }
     }
@@ -129,7 +135,8 @@ public struct AnthropicCompatibleProvider: ModelProvider {
         let error: ModelError
         switch status {
         case 401, 403, 407:
-            error = ModelError(status: 502, message: "The model provider refused the platform's credentials (status \(status)).", code: "upstream-failed")
+            error = ModelError(
+                status: 502, message: "The model provider refused the platform's credentials (status \(status)).", code: "upstream-failed")
         case 300..<400:
             error = ModelError(status: 502, message: "The model provider answered with a redirect, which is not followed.", code: "upstream-failed")
         default:
@@ -150,12 +157,16 @@ public struct AnthropicCompatibleProvider: ModelProvider {
     static func scrub(_ text: String, of key: Secret?) -> String {
         guard let plain = key?.reveal(), plain.count >= 4 else { return text }
         let base64 = Data(plain.utf8).base64EncodedString()
-        let spellings = [plain, base64, String(base64.prefix { $0 != "=" }), plain.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? plain]
+        let spellings = [
+            plain, base64, String(base64.prefix { $0 != "=" }), plain.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? plain,
+        ]
         return spellings.reduce(text) { $0.replacingOccurrences(of: $1, with: "‹redacted›") }
     }
 
     private static func failure(_ error: any Error) -> ModelFailure {
-        if let error = error as? HTTPClientError, [.readTimeout, .writeTimeout, .deadlineExceeded, .connectTimeout].contains(error) { return .timedOut }
+        if let error = error as? HTTPClientError, [.readTimeout, .writeTimeout, .deadlineExceeded, .connectTimeout].contains(error) {
+            return .timedOut
+        }
         return .unreachable
     }
 }

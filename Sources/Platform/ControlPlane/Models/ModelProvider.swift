@@ -28,7 +28,8 @@ public struct ModelCall: Sendable {
     public var key: Secret?
 
     public init(
-        operation: Operation, body: ByteBuffer, model: String, streams: Bool, version: String? = nil, betas: [String] = [], provider: Provider, key: Secret?
+        operation: Operation, body: ByteBuffer, model: String, streams: Bool, version: String? = nil, betas: [String] = [], provider: Provider,
+        key: Secret?
     ) {
         self.operation = operation; self.body = body; self.model = model; self.streams = streams
         self.version = version; self.betas = betas; self.provider = provider; self.key = key

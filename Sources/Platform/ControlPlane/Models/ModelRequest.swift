@@ -19,11 +19,14 @@ public struct ModelRequest: Sendable, Equatable {
     /// - Throws: ``ModelError`` with status 400 and a sentence for the developer of the engine.
     public init(_ body: ByteBuffer, operation: ModelCall.Operation) throws(ModelError) {
         var scan = OutlineScan(body.readableBytesView)
-        guard scan.readObject() else { throw ModelError(status: 400, message: "The request body is not a JSON object, or it is nested deeper than 100 levels.") }
+        guard scan.readObject() else {
+            throw ModelError(status: 400, message: "The request body is not a JSON object, or it is nested deeper than 100 levels.")
+        }
         if let name = scan.repeated { throw ModelError(status: 400, message: "The field `\(name)` appears twice or has an escaped name.") }
         func decoded<T: Decodable>(_ type: T.Type, _ name: String) -> T? {
             guard let range = scan.fields[name] else { return nil }
-            return try? JSON.decode(T.self, from: Data(body.readableBytesView[body.readerIndex + range.lowerBound..<body.readerIndex + range.upperBound]))
+            return try? JSON.decode(
+                T.self, from: Data(body.readableBytesView[body.readerIndex + range.lowerBound..<body.readerIndex + range.upperBound]))
         }
         guard let model = decoded(String.self, "model"), !model.isEmpty, let range = scan.fields["model"] else {
             throw ModelError(status: 400, message: "model: a string is required.")
@@ -32,7 +35,9 @@ public struct ModelRequest: Sendable, Equatable {
         modelRange = range
         streams = decoded(Bool.self, "stream") ?? false
         if operation == .messages {
-            guard let max = decoded(Int.self, "max_tokens"), max > 0 else { throw ModelError(status: 400, message: "max_tokens: a positive integer is required.") }
+            guard let max = decoded(Int.self, "max_tokens"), max > 0 else {
+                throw ModelError(status: 400, message: "max_tokens: a positive integer is required.")
+            }
             maxTokens = max
         } else {
             maxTokens = 0
@@ -113,8 +118,11 @@ private struct OutlineScan {
                 if base64, position - start > 16_384 { fileBytes += position - start - 1 }
                 return escaped
             }
-            if byte == UInt8(ascii: "\\") { escaped = true; base64 = false; position += 1 }
-            else if byte <= UInt8(ascii: " ") || byte == UInt8(ascii: ",") || byte == UInt8(ascii: ".") { base64 = false }
+            if byte == UInt8(ascii: "\\") {
+                escaped = true; base64 = false; position += 1
+            } else if byte <= UInt8(ascii: " ") || byte == UInt8(ascii: ",") || byte == UInt8(ascii: ".") {
+                base64 = false
+            }
         }
         return nil
     }

@@ -30,7 +30,8 @@ public struct ProviderResolution: Sendable {
             throw ModelError(status: 502, message: "The bot's model provider no longer exists.", code: "upstream-failed")
         }
         guard let kind = kinds[provider.providerType] else {
-            throw ModelError(status: 502, message: "This deployment cannot talk to providers of type \(provider.providerType.rawValue).", code: "upstream-failed")
+            throw ModelError(
+                status: 502, message: "This deployment cannot talk to providers of type \(provider.providerType.rawValue).", code: "upstream-failed")
         }
         let key = provider.hasApiKey ? try await secrets.get(Self.secretName(stage: stage, id)) : nil
         return Endpoint(provider: provider, key: key, kind: kind)

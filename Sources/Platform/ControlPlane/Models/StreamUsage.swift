@@ -54,8 +54,9 @@ struct StreamUsage: Sendable {
 
     /// A whole answer (`stream: false`) is read at its end.
     mutating func end() {
-        if streams { endLine() }
-        else if let message = try? JSON.value(Data(line)) {
+        if streams {
+            endLine()
+        } else if let message = try? JSON.value(Data(line)) {
             read(message["usage"])
             hasOutput = hasInput
             finished = message["type"]?.string == "message"

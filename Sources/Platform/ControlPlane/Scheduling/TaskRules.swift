@@ -3,30 +3,27 @@ import Platform
 
 /// What makes a task's fields valid (API.md §3.5).
 enum TaskRules {
-    private static let intervals = 60_000...31_536_000_000
     private static let knownTimezones = Set(TimeZone.knownTimeZoneIdentifiers).union(["UTC", "GMT"])
 
     /// Checks prompt, time zone and schedule.
     /// - Returns: when the task fires next.
-    static func check(_ task: ScheduledTask, at now: Date) throws -> Date {
+    static func check(_ task: ScheduledTask, at now: Date) throws(TaskError) -> Date {
         var problems: [FieldProblem] = []
         if let problem = promptProblem(task.prompt) { problems.append(problem) }
-        guard knownTimezones.contains(task.timezone), let timezone = TimeZone(identifier: task.timezone) else {
-            throw TaskError.invalid(problems + [FieldProblem("timezone", "timezone must be an IANA name such as Europe/Berlin.")])
+        if !knownTimezones.contains(task.timezone) {
+            problems.append(FieldProblem("timezone", "timezone must be an IANA name such as Europe/Berlin."))
+            throw .invalid(problems)
         }
+        var next: Date?
         do {
-            guard let next = try recurrence(task, at: now).next(after: now, timezone: timezone) else {
-                throw ScheduleError("The schedule never fires again: it has no time in the future.")
-            }
-            if task.scheduleType == .once, next > now + 5 * 366 * 86_400 { throw ScheduleError("A once task may lie at most five years ahead.") }
-            if !problems.isEmpty { throw TaskError.invalid(problems) }
-            return next
-        } catch let error as ScheduleError {
-            throw TaskError.invalid(problems + [FieldProblem("scheduleValue", error.reason)])
-        } catch let error as TaskError {
-            if case .invalid(let more) = error, more != problems { throw TaskError.invalid(problems + more) }
-            throw error
+            let recurrence = try recurrence(task, at: now)
+            try recurrence.validate(timezone: task.timezone, now: now)
+            next = try recurrence.next(after: now, timezone: task.timezone)
+        } catch {
+            problems.append(FieldProblem("scheduleValue", error.reason))
         }
+        guard problems.isEmpty, let next else { throw .invalid(problems) }
+        return next
     }
 
     static func checkPrompt(_ prompt: String) throws(TaskError) {
@@ -34,24 +31,17 @@ enum TaskRules {
     }
     private static func promptProblem(_ prompt: String) -> FieldProblem? {
         let count = prompt.unicodeScalars.count
-        guard (1...5000).contains(count), !prompt.allSatisfy(\.isWhitespace) else { return FieldProblem("prompt", "prompt must have 1 to 5000 characters.") }
+        guard (1...5000).contains(count), !prompt.allSatisfy(\.isWhitespace) else {
+            return FieldProblem("prompt", "prompt must have 1 to 5000 characters.")
+        }
         let isClean = prompt.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f || $0 == "\n" || $0 == "\t" }
         return isClean ? nil : FieldProblem("prompt", "prompt must not hold control characters.")
     }
 
     /// The schedule as the scheduler takes it. An interval counts from one interval before its next run, so that what is put
     /// again keeps its beat.
-    static func recurrence(_ task: ScheduledTask, at now: Date? = nil) throws(TaskError) -> Recurrence {
-        switch task.scheduleType {
-        case .cron: return .cron(task.scheduleValue)
-        case .once: return .once(task.scheduleValue)
-        case .interval:
-            let value = task.scheduleValue
-            guard value.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let milliseconds = Int(value), intervals.contains(milliseconds), milliseconds % 60_000 == 0 else {
-                throw .invalid("scheduleValue", "scheduleValue must be milliseconds, a multiple of 60000, from 60000 to 31536000000.")
-            }
-            let anchor = task.nextRun.map { $0 - TimeInterval(milliseconds) / 1000 } ?? now ?? task.updatedAt
-            return .interval(milliseconds: milliseconds, anchor: anchor)
-        }
+    static func recurrence(_ task: ScheduledTask, at now: Date? = nil) throws(ScheduleError) -> Recurrence {
+        let step = task.scheduleType == .interval ? TimeInterval(Int(task.scheduleValue) ?? 0) / 1000 : 0
+        return try Recurrence(task.scheduleType, task.scheduleValue, anchor: task.nextRun.map { $0 - step } ?? now ?? task.updatedAt)
     }
 }

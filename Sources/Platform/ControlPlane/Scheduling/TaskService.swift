@@ -12,8 +12,17 @@ public struct TaskService: Sendable {
         case bot(UserID, BotID)
         case group(UserID, SessionKey)
 
-        var userId: UserID { switch self { case .bot(let user, _), .group(let user, _): user } }
-        var botId: BotID { switch self { case .bot(_, let bot): bot; case .group(_, let session): session.botId } }
+        var userId: UserID {
+            switch self {
+            case .bot(let user, _), .group(let user, _): user
+            }
+        }
+        var botId: BotID {
+            switch self {
+            case .bot(_, let bot): bot;
+            case .group(_, let session): session.botId
+            }
+        }
         var groupJid: GroupJID? { if case .group(_, let session) = self { session.groupJid } else { nil } }
     }
 
@@ -22,7 +31,9 @@ public struct TaskService: Sendable {
     let time: any TimeSource
     let logger: Logger
 
-    public init(records: any RecordStore, scheduler: any Scheduler, time: any TimeSource = SystemTime(), logger: Logger = Logger(label: "clawbot.tasks")) {
+    public init(
+        records: any RecordStore, scheduler: any Scheduler, time: any TimeSource = SystemTime(), logger: Logger = Logger(label: "clawbot.tasks")
+    ) {
         self.records = records; self.scheduler = scheduler; self.time = time; self.logger = logger
     }
 
@@ -32,7 +43,9 @@ public struct TaskService: Sendable {
         let bot = try await bot(scope)
         guard let groupJid = scope.groupJid ?? draft.groupJid else { throw TaskError.invalid("groupJid", "groupJid is required.") }
         let session = SessionKey(botId: bot.botId, groupJid: groupJid)
-        if scope.groupJid == nil, try await records.get(Group.key(session)) == nil { throw TaskError.invalid("groupJid", "groupJid must be a conversation of this bot.") }
+        if scope.groupJid == nil, try await records.get(Group.key(session)) == nil {
+            throw TaskError.invalid("groupJid", "groupJid must be a conversation of this bot.")
+        }
         var task = ScheduledTask(
             botId: bot.botId, taskId: TaskID(ULID.make(at: now)), userId: scope.userId, groupJid: groupJid, prompt: draft.prompt,
             scheduleType: draft.scheduleType, scheduleValue: draft.scheduleValue, timezone: draft.timezone ?? bot.timezone,
@@ -42,7 +55,9 @@ public struct TaskService: Sendable {
         let limit = user.quota.maxTasksPerBot
         do {
             try await records.transact([
-                .update(Bot.key(scope.userId, bot.botId), [.add("taskCount", 1)], if: .and([.lessThan("taskCount", .value(.int(limit))), .notEquals("status", "deleted")])),
+                .update(
+                    Bot.key(scope.userId, bot.botId), [.add("taskCount", 1)],
+                    if: .and([.lessThan("taskCount", .value(.int(limit))), .notEquals("status", "deleted")])),
                 try task.putting(if: .recordAbsent),
             ])
         } catch RecordStoreError.conditionFailed(let index, let current) {
@@ -59,13 +74,18 @@ public struct TaskService: Sendable {
     }
 
     /// Newest first. `limit` 1..200.
-    public func list(_ scope: Scope, status: ScheduledTask.Status? = nil, groupJid: GroupJID? = nil, limit: Int = 50, cursor: String? = nil) async throws -> (items: [ScheduledTask], cursor: String?) {
+    public func list(_ scope: Scope, status: ScheduledTask.Status? = nil, groupJid: GroupJID? = nil, limit: Int = 50, cursor: String? = nil)
+        async throws -> (items: [ScheduledTask], cursor: String?)
+    {
         _ = try await bot(scope)
         var conditions: [Condition] = []
         if let group = scope.groupJid ?? groupJid { conditions.append(.equals("groupJid", .value(.string(group.rawValue)))) }
         if let status { conditions.append(.equals("status", .value(.string(status.rawValue)))) }
-        let page = try await records.query(ScheduledTask.self, RecordQuery(
-            ScheduledTask.table, partition: scope.botId.rawValue, filter: conditions.isEmpty ? nil : .and(conditions), descending: true, limit: limit, cursor: cursor))
+        let page = try await records.query(
+            ScheduledTask.self,
+            RecordQuery(
+                ScheduledTask.table, partition: scope.botId.rawValue, filter: conditions.isEmpty ? nil : .and(conditions), descending: true,
+                limit: limit, cursor: cursor))
         for task in page.items { await repair(task) }
         return page
     }
@@ -114,7 +134,8 @@ public struct TaskService: Sendable {
                     // Back to what the scheduler still has.
                     var undone = old
                     undone.revision = task.revision + 1
-                    do { try await records.put(undone, if: .equals("revision", .value(.int(task.revision)))) } catch RecordStoreError.conditionFailed {}
+                    do { try await records.put(undone, if: .equals("revision", .value(.int(task.revision)))) } catch RecordStoreError.conditionFailed
+                    {}
                     throw Self.refused(error)
                 }
             }
@@ -181,7 +202,8 @@ public struct TaskService: Sendable {
     private func repair(_ task: ScheduledTask) async {
         guard task.status == .active, let due = task.nextRun, due < time.now() - 120, task.lastFire.map({ $0 < due }) != false else { return }
         do { try await scheduler.put(schedule(task)) } catch {
-            logger.warning("putting an overdue schedule again failed", metadata: ["botId": "\(task.botId)", "taskId": "\(task.taskId)", "cause": "\(error)"])
+            logger.warning(
+                "putting an overdue schedule again failed", metadata: ["botId": "\(task.botId)", "taskId": "\(task.taskId)", "cause": "\(error)"])
         }
     }
 

@@ -15,10 +15,15 @@ extension TaskService {
     ) async throws -> [RecordWrite] {
         guard let task = try await records.get(ScheduledTask.self, ScheduledTask.key(botId, taskId)), task.status != .completed else { return [] }
         var changes: [Change] = [
-            .set("lastRun", .string(Timestamp.text(now))), .set("lastStatus", .string(outcome.rawValue)), .set("updatedAt", .string(Timestamp.text(now))),
+            .set("lastRun", .string(Timestamp.text(now))), .set("lastStatus", .string(outcome.rawValue)),
+            .set("updatedAt", .string(Timestamp.text(now))),
             .set("revision", .int(task.revision + 1)),
         ]
-        if let result { changes.append(.set("lastResult", .string(String(String.UnicodeScalarView(result.unicodeScalars.prefix(500)))))) } else { changes.append(.remove("lastResult")) }
+        if let result {
+            changes.append(.set("lastResult", .string(String(String.UnicodeScalarView(result.unicodeScalars.prefix(500))))))
+        } else {
+            changes.append(.remove("lastResult"))
+        }
         if task.lastFire.map({ $0 < scheduledFor }) != false { changes.append(.set("lastFire", .string(Timestamp.text(scheduledFor)))) }
         let next = task.scheduleType == .once ? nil : try Self.next(task, after: max(now, scheduledFor))
         let isCompleted = next == nil && (task.scheduleType == .once || task.status == .active)
@@ -48,7 +53,6 @@ extension TaskService {
     }
 
     private static func next(_ task: ScheduledTask, after date: Date) throws -> Date? {
-        guard let timezone = TimeZone(identifier: task.timezone) else { return nil }
-        return try TaskRules.recurrence(task).next(after: date, timezone: timezone)
+        try TaskRules.recurrence(task).next(after: date, timezone: task.timezone)
     }
 }

@@ -30,7 +30,8 @@ extension PlatformConfiguration {
             }
             guard server.publicBaseURL != nil else {
                 throw ConfigurationError(
-                    "server.publicBaseURL is missing: with \(values.named("server.host")) = '\(server.host)' set it in \(values.place("server.publicBaseURL")).")
+                    "server.publicBaseURL is missing: with \(values.named("server.host")) = '\(server.host)' set it in \(values.place("server.publicBaseURL"))."
+                )
             }
         }
         for (name, url) in [("server.publicBaseURL", server.publicBaseURL), ("identity.issuer", identity.issuer)] {
@@ -44,11 +45,14 @@ extension PlatformConfiguration {
                 throw ConfigurationError("\(values.named("server.corsOrigins")) holds '*': name each origin, such as https://console.example.com.")
             }
             guard origin.wholeMatch(of: /https?:\/\/[^\/?#@\s*]+/) != nil else {
-                throw ConfigurationError("\(values.named("server.corsOrigins")) holds '\(origin)', but an origin is a scheme and a host, such as https://console.example.com.")
+                throw ConfigurationError(
+                    "\(values.named("server.corsOrigins")) holds '\(origin)', but an origin is a scheme and a host, such as https://console.example.com."
+                )
             }
         }
         if let agentPort = server.agentPort, agentPort == server.port {
-            throw ConfigurationError("\(values.named("server.agentPort")) and \(values.named("server.port")) are both \(agentPort): they are two listeners.")
+            throw ConfigurationError(
+                "\(values.named("server.agentPort")) and \(values.named("server.port")) are both \(agentPort): they are two listeners.")
         }
     }
 
@@ -69,14 +73,19 @@ extension PlatformConfiguration {
             throw ConfigurationError("aws.region is missing: \(values.named(name)) needs it; set it in \(values.place("aws.region")).")
         }
         if scheduler.backend == .eventbridge, queue != .sqs {
-            throw ConfigurationError("\(values.named("scheduler.backend")) is eventbridge, which fires into SQS only, but \(values.named("queue.backend")) is \(queue.rawValue).")
+            throw ConfigurationError(
+                "\(values.named("scheduler.backend")) is eventbridge, which fires into SQS only, but \(values.named("queue.backend")) is \(queue.rawValue)."
+            )
         }
         if compute.backend == .ecs || compute.backend == .agentcore, server.isLoopback {
             throw ConfigurationError(
-                "\(values.named("compute.backend")) is \(compute.backend.rawValue), whose agents are elsewhere and cannot reach \(values.named("server.host")) = '\(server.host)'.")
+                "\(values.named("compute.backend")) is \(compute.backend.rawValue), whose agents are elsewhere and cannot reach \(values.named("server.host")) = '\(server.host)'."
+            )
         }
         if compute.backend != .process, values.origin("compute.sandbox") != .fallback {
-            throw ConfigurationError("\(values.named("compute.sandbox")) belongs to compute.backend process, but \(values.named("compute.backend")) is \(compute.backend.rawValue).")
+            throw ConfigurationError(
+                "\(values.named("compute.sandbox")) belongs to compute.backend process, but \(values.named("compute.backend")) is \(compute.backend.rawValue)."
+            )
         }
         #if !os(Linux)
             if compute.backend == .process, compute.sandbox == .bubblewrap {
@@ -85,32 +94,41 @@ extension PlatformConfiguration {
         #endif
         guard compute.minWarmTasks <= compute.maxTasks else {
             throw ConfigurationError(
-                "\(values.named("compute.minWarmTasks")) is \(compute.minWarmTasks), more than \(values.named("compute.maxTasks")) = \(compute.maxTasks).")
+                "\(values.named("compute.minWarmTasks")) is \(compute.minWarmTasks), more than \(values.named("compute.maxTasks")) = \(compute.maxTasks)."
+            )
         }
         guard compute.fileMB <= compute.workspaceMB else {
-            throw ConfigurationError("\(values.named("compute.fileMB")) is \(compute.fileMB), more than \(values.named("compute.workspaceMB")) = \(compute.workspaceMB).")
+            throw ConfigurationError(
+                "\(values.named("compute.fileMB")) is \(compute.fileMB), more than \(values.named("compute.workspaceMB")) = \(compute.workspaceMB).")
         }
         if identity.backend == .cognito {
             guard values.origin("identity.issuer") != .fallback else {
-                throw ConfigurationError("identity.issuer is missing: \(values.named("identity.backend")) is cognito; set it in \(values.place("identity.issuer")).")
+                throw ConfigurationError(
+                    "identity.issuer is missing: \(values.named("identity.backend")) is cognito; set it in \(values.place("identity.issuer")).")
             }
             guard identity.clientId != nil else {
-                throw ConfigurationError("identity.clientId is missing: \(values.named("identity.backend")) is cognito; set it in \(values.place("identity.clientId")).")
+                throw ConfigurationError(
+                    "identity.clientId is missing: \(values.named("identity.backend")) is cognito; set it in \(values.place("identity.clientId")).")
             }
         }
     }
 
     private func checkSecrets(_ values: ConfigurationValues) throws(ConfigurationError) {
         if secrets.masterKeyFile != nil, secrets.masterKeyCommand != nil {
-            throw ConfigurationError("\(values.named("secrets.masterKeyFile")) and \(values.named("secrets.masterKeyCommand")) exclude each other: keep one.")
+            throw ConfigurationError(
+                "\(values.named("secrets.masterKeyFile")) and \(values.named("secrets.masterKeyCommand")) exclude each other: keep one.")
         }
         for (name, secret) in [("ops.token", opsToken), ("origin.verifySecret", originVerifySecret)] {
             guard let text = secret?.reveal() else { continue }
-            guard text.utf8.count >= 16 else { throw ConfigurationError("\(values.named(name)) is too short: use at least 16 characters, at random.") }
+            guard text.utf8.count >= 16 else {
+                throw ConfigurationError("\(values.named(name)) is too short: use at least 16 characters, at random.")
+            }
             try refuseSample(text, name, values)
         }
         if let password = admin.password?.reveal() {
-            guard (12...128).contains(password.count) else { throw ConfigurationError("\(values.named("ADMIN_PASSWORD")) must have 12 to 128 characters.") }
+            guard (12...128).contains(password.count) else {
+                throw ConfigurationError("\(values.named("ADMIN_PASSWORD")) must have 12 to 128 characters.")
+            }
             try refuseSample(password, "ADMIN_PASSWORD", values)
         }
     }
@@ -119,7 +137,8 @@ extension PlatformConfiguration {
     private func refuseSample(_ text: String, _ name: String, _ values: ConfigurationValues) throws(ConfigurationError) {
         let folded = text.lowercased().filter { $0.isLetter || $0.isNumber }
         let samples = ["changeme", "password", "secret", "example", "replaceme", "yoursecrethere", "sample"]
-        let isSample = Set(folded).count <= 2 || samples.contains { sample in folded.replacingOccurrences(of: sample, with: "").allSatisfy(\.isNumber) }
+        let isSample =
+            Set(folded).count <= 2 || samples.contains { sample in folded.replacingOccurrences(of: sample, with: "").allSatisfy(\.isNumber) }
         guard !isSample else { throw ConfigurationError("\(values.named(name)) is a sample value: choose one of your own, at random.") }
     }
 }

@@ -6,7 +6,9 @@ extension PlatformConfiguration {
     ///   - path: the YAML file; nil = none, the laptop's defaults. A path that does not exist is an error.
     ///   - environment: overrides; an empty variable counts as not set.
     /// - Throws: one sentence about the first thing that is wrong.
-    public static func load(path: String?, environment: [String: String] = ProcessInfo.processInfo.environment) throws(ConfigurationError) -> PlatformConfiguration {
+    public static func load(path: String?, environment: [String: String] = ProcessInfo.processInfo.environment) throws(ConfigurationError)
+        -> PlatformConfiguration
+    {
         var values = try ConfigurationValues(path: path, environment: environment)
         let stage = try values.required("stage")
         let dataDirectory = try values.required("dataDirectory")
@@ -61,7 +63,8 @@ extension PlatformConfiguration {
         var proxies: [NetworkBlock] = []
         for text in try values.list("server.trustedProxies") {
             guard let block = NetworkBlock(text) else {
-                throw ConfigurationError("\(values.named("server.trustedProxies")) holds '\(text)', which is neither an address nor a block such as 10.0.0.0/8.")
+                throw ConfigurationError(
+                    "\(values.named("server.trustedProxies")) holds '\(text)', which is neither an address nor a block such as 10.0.0.0/8.")
             }
             proxies.append(block)
         }
@@ -128,11 +131,14 @@ extension PlatformConfiguration {
         let command = try values.text("\(section).command")
         switch (baseURL, command) {
         case (nil, nil):
-            if apiKey != nil { throw ConfigurationError("\(section).baseURL is missing: \(values.named("\(section).apiKey")) is a key for nothing without it.") }
+            if apiKey != nil {
+                throw ConfigurationError("\(section).baseURL is missing: \(values.named("\(section).apiKey")) is a key for nothing without it.")
+            }
             return nil
         case (let baseURL?, nil): return .endpoint(baseURL: baseURL, apiKey: apiKey)
         case (nil, let command?): return .command(command)
-        default: throw ConfigurationError("\(values.named("\(section).baseURL")) and \(values.named("\(section).command")) exclude each other: keep one.")
+        default:
+            throw ConfigurationError("\(values.named("\(section).baseURL")) and \(values.named("\(section).command")) exclude each other: keep one.")
         }
     }
 
@@ -145,12 +151,14 @@ extension PlatformConfiguration {
                 let port = Int(parts[1][parts[1].index(after: colon)...]), (1...65535).contains(port), colon != parts[1].startIndex
             else {
                 throw ConfigurationError(
-                    "\(values.named("egress.privateTargets")) holds '\(text)', but an entry reads consumer=host:port with a consumer out of \(consumers).")
+                    "\(values.named("egress.privateTargets")) holds '\(text)', but an entry reads consumer=host:port with a consumer out of \(consumers)."
+                )
             }
             var host = String(parts[1][..<colon])
             if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
             guard !NetworkBlock.neverAllowed.contains(where: { $0.contains(host) }) else {
-                throw ConfigurationError("\(values.named("egress.privateTargets")) holds '\(text)': link-local and metadata addresses cannot be allowed.")
+                throw ConfigurationError(
+                    "\(values.named("egress.privateTargets")) holds '\(text)': link-local and metadata addresses cannot be allowed.")
             }
             targets.append(PrivateTarget(consumer: consumer, host: host, port: port))
         }
@@ -171,7 +179,8 @@ extension PlatformConfiguration {
 
     // MARK: - Pieces
 
-    private static func choice<T: RawRepresentable>(_ type: T.Type, _ name: String, default usual: T? = nil, _ values: inout ConfigurationValues) throws(ConfigurationError) -> T
+    private static func choice<T: RawRepresentable>(_ type: T.Type, _ name: String, default usual: T? = nil, _ values: inout ConfigurationValues)
+        throws(ConfigurationError) -> T
     where T.RawValue == String {
         guard let value = T(rawValue: try values.required(name, default: usual?.rawValue)) else {
             throw ConfigurationError("\(values.named(name)) has a value that this version does not know.")
@@ -180,9 +189,12 @@ extension PlatformConfiguration {
     }
 
     /// An absolute URL without query, fragment, user and trailing slash.
-    private static func url(_ name: String, default usual: String? = nil, schemes: [String] = ["https", "http"], _ values: inout ConfigurationValues) throws(ConfigurationError) -> String? {
+    private static func url(_ name: String, default usual: String? = nil, schemes: [String] = ["https", "http"], _ values: inout ConfigurationValues)
+        throws(ConfigurationError) -> String?
+    {
         guard let text = try values.text(name, default: usual) else { return nil }
-        guard let parts = URLComponents(string: text), let scheme = parts.scheme?.lowercased(), schemes.contains(scheme), let host = parts.host, !host.isEmpty,
+        guard let parts = URLComponents(string: text), let scheme = parts.scheme?.lowercased(), schemes.contains(scheme), let host = parts.host,
+            !host.isEmpty,
             parts.query == nil, parts.fragment == nil, parts.user == nil, parts.password == nil, (1...65535).contains(parts.port ?? 443)
         else {
             throw ConfigurationError("\(values.named(name)) must be a URL such as \(schemes[0])://host/path, without user, query and fragment.")

@@ -36,7 +36,9 @@ struct ConfigurationValues {
 
     mutating func text(_ name: String, default computed: String? = nil) throws(ConfigurationError) -> String? {
         let key = try key(name)
-        guard let (text, origin) = try lookUp(key, as: { (content: ConfigContent) -> String? in if case .string(let text) = content { text } else { nil } }, type: .string)
+        guard
+            let (text, origin) = try lookUp(
+                key, as: { (content: ConfigContent) -> String? in if case .string(let text) = content { text } else { nil } }, type: .string)
         else {
             let value = computed ?? key.fallback
             record(key, value, .fallback)
@@ -63,7 +65,10 @@ struct ConfigurationValues {
     mutating func integer(_ name: String, default computed: Int? = nil) throws(ConfigurationError) -> Int? {
         let key = try key(name)
         guard case .integer(let range) = key.kind else { throw ConfigurationError("\(name) is declared as something else than an integer.") }
-        guard let (value, origin) = try lookUp(key, as: { (content: ConfigContent) -> Int? in if case .int(let value) = content { value } else { nil } }, type: .int) else {
+        guard
+            let (value, origin) = try lookUp(
+                key, as: { (content: ConfigContent) -> Int? in if case .int(let value) = content { value } else { nil } }, type: .int)
+        else {
             let value = computed ?? key.fallback.flatMap { Int($0) }
             record(key, value.map(String.init), .fallback)
             return value
@@ -82,7 +87,8 @@ struct ConfigurationValues {
 
     mutating func list(_ name: String) throws(ConfigurationError) -> [String] {
         let key = try key(name)
-        let found = try lookUp(key, as: { (content: ConfigContent) -> [String]? in if case .stringArray(let list) = content { list } else { nil } }, type: .stringArray)
+        let found = try lookUp(
+            key, as: { (content: ConfigContent) -> [String]? in if case .stringArray(let list) = content { list } else { nil } }, type: .stringArray)
         let origin = found?.1 ?? .fallback
         let list = (found?.0 ?? (key.fallback ?? "").split(separator: ",").map(String.init))
             .map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
@@ -102,7 +108,9 @@ struct ConfigurationValues {
             record(key, text, .secretFile(variable: fileVariable, path: path))
             return Secret(text)
         }
-        guard let (text, origin) = try lookUp(key, as: { (content: ConfigContent) -> String? in if case .string(let text) = content { text } else { nil } }, type: .string),
+        guard
+            let (text, origin) = try lookUp(
+                key, as: { (content: ConfigContent) -> String? in if case .string(let text) = content { text } else { nil } }, type: .string),
             !text.isEmpty
         else {
             record(key, nil, .fallback)
@@ -137,11 +145,15 @@ struct ConfigurationValues {
         return key
     }
 
-    private func lookUp<T>(_ key: ConfigurationKey, as extract: (ConfigContent) -> T?, type: ConfigType) throws(ConfigurationError) -> (T, ConfigurationOrigin)? {
+    private func lookUp<T>(_ key: ConfigurationKey, as extract: (ConfigContent) -> T?, type: ConfigType) throws(ConfigurationError) -> (
+        T, ConfigurationOrigin
+    )? {
         let variable = ConfigurationOrigin.environment(variable: key.variable)
         do {
             let environmentKey = AbsoluteConfigKey(key.inFile ? ["clawbot"] + key.components : [key.name])
-            if let content = try provider.value(forKey: environmentKey, type: type).value?.content, let value = extract(content) { return (value, variable) }
+            if let content = try provider.value(forKey: environmentKey, type: type).value?.content, let value = extract(content) {
+                return (value, variable)
+            }
         } catch {
             throw complaint(key, variable, "cannot be read: expected \(Self.name(of: type))")
         }
@@ -188,7 +200,9 @@ struct ConfigurationValues {
         do {
             guard let root = try Yams.compose(yaml: text) else { return (nil, []) }
             if root.null != nil { return (nil, []) }
-            guard let mapping = root.mapping else { throw ConfigurationError("\(path) is not a configuration: its top level must be keys with values.") }
+            guard let mapping = root.mapping else {
+                throw ConfigurationError("\(path) is not a configuration: its top level must be keys with values.")
+            }
             let keys = try keys(of: mapping, prefix: "", path: path)
             let snapshot = try YAMLSnapshot(data: Data(text.utf8).bytes, providerName: path, parsingOptions: .default)
             return (snapshot, keys)
@@ -245,7 +259,8 @@ struct ConfigurationValues {
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
             throw ConfigurationError("\(what.prefix(1).uppercased() + what.dropFirst()) \(path) does not exist.")
         }
-        guard !isDirectory.boolValue, let handle = FileHandle(forReadingAtPath: path), let data = try? handle.read(upToCount: limit + 1) ?? Data() else {
+        guard !isDirectory.boolValue, let handle = FileHandle(forReadingAtPath: path), let data = try? handle.read(upToCount: limit + 1) ?? Data()
+        else {
             throw ConfigurationError("\(what.prefix(1).uppercased() + what.dropFirst()) \(path) cannot be read.")
         }
         guard data.count <= limit else { throw ConfigurationError("\(path) is larger than \(limit >> 10) KiB and is not \(what).") }

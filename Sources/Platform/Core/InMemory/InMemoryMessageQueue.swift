@@ -49,7 +49,9 @@ public final class InMemoryMessageQueue: MessageQueue {
             state.seen = state.seen.filter { $0.value + QueueLimits.deduplicationWindow.seconds > now }
             guard state.seen[deduplicationID] == nil else { return [] }
             state.seen[deduplicationID] = now
-            Self.append(Item(sequence: 0, body: body, group: group, deduplicationID: deduplicationID, sentAt: now, visibleAt: now), to: &state)
+            Self.append(
+                Item(sequence: 0, body: body, group: group, deduplicationID: deduplicationID, sentAt: now, visibleAt: now),
+                to: &state)
             return Self.wake(&state)
         }
         for waiter in waiters { waiter.resume() }
@@ -141,7 +143,9 @@ public final class InMemoryMessageQueue: MessageQueue {
     }
 
     /// Receives the heads of groups that have nothing in flight, oldest first.
-    private func take(_ max: Int, _ visibility: Duration, _ state: inout State) -> ([QueueDelivery], dead: [Item], version: UInt64, nextVisible: Date?) {
+    private func take(_ max: Int, _ visibility: Duration, _ state: inout State) -> (
+        [QueueDelivery], dead: [Item], version: UInt64, nextVisible: Date?
+    ) {
         let now = time.now()
         var dead: [Item] = []
         var heads: [Item] = []
@@ -164,15 +168,20 @@ public final class InMemoryMessageQueue: MessageQueue {
             state.groups[head.group]?[0].receipt = receipt
             state.groups[head.group]?[0].receivedAt = now
             return QueueDelivery(
-                body: head.body, group: head.group, deduplicationID: head.deduplicationID, receipt: receipt, receiveCount: count, sentAt: head.sentAt)
+                body: head.body, group: head.group, deduplicationID: head.deduplicationID, receipt: receipt, receiveCount: count,
+                sentAt: head.sentAt)
         }
         return (Array(deliveries), dead.sorted { $0.sequence < $1.sequence }, state.version, nextVisible)
     }
 
     private func change(_ receipt: QueueReceipt, absentIsFine: Bool = false, _ body: (inout State, String, Int) -> Void) throws {
         let waiters = try state.withLock { state throws -> [CheckedContinuation<Void, Never>] in
-            guard let sequence = receipt.rawValue.split(separator: ".").first.flatMap({ UInt64($0) }) else { throw MessageQueueError.staleReceipt }
-            guard let group = state.place[sequence], let position = state.groups[group]?.firstIndex(where: { $0.sequence == sequence }) else {
+            guard let sequence = receipt.rawValue.split(separator: ".").first.flatMap({ UInt64($0) }) else {
+                throw MessageQueueError.staleReceipt
+            }
+            guard let group = state.place[sequence],
+                let position = state.groups[group]?.firstIndex(where: { $0.sequence == sequence })
+            else {
                 if absentIsFine, sequence <= state.nextSequence { return [] }
                 throw MessageQueueError.staleReceipt
             }
@@ -194,7 +203,9 @@ public final class InMemoryMessageQueue: MessageQueue {
     }
 
     private func waitForChange(since version: UInt64) async {
-        let id = state.withLock { state in state.nextWaiter += 1; return state.nextWaiter }
+        let id = state.withLock { state in
+            state.nextWaiter += 1; return state.nextWaiter
+        }
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let waits = state.withLock { state in

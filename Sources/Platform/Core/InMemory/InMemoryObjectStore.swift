@@ -22,11 +22,14 @@ public final class InMemoryObjectStore: ObjectStore {
     }
 
     @discardableResult
-    public func put(_ key: ObjectKey, _ body: ByteStream, contentType: String?, if condition: ObjectCondition?) async throws -> ObjectInfo {
+    public func put(_ key: ObjectKey, _ body: ByteStream, contentType: String?, if condition: ObjectCondition?) async throws
+        -> ObjectInfo
+    {
         var content = Data()
         for try await chunk in body { content.append(chunk) }
         try Task.checkCancellation()
-        let info = ObjectInfo(key: key, size: content.count, etag: Digest.sha256Hex(content), lastModified: time.now(), contentType: contentType)
+        let info = ObjectInfo(
+            key: key, size: content.count, etag: Digest.sha256Hex(content), lastModified: time.now(), contentType: contentType)
         return try objects.withLock { objects in
             try Self.check(condition, objects[key]?.info)
             objects[key] = Object(info: info, content: content)
@@ -50,7 +53,8 @@ public final class InMemoryObjectStore: ObjectStore {
         guard ObjectKey.isWellFormedPrefix(prefix) else { throw ObjectStoreError.invalidKey(prefix) }
         let listing = ObjectListing(prefix: prefix, delimiter: delimiter)
         let after = try cursor.map { try listing.position($0) }
-        let infos = objects.withLock { objects in objects.values.map(\.info).filter { $0.key.text.utf8.starts(with: prefix.utf8) } }
+        let infos = objects.withLock { objects in objects.values.map(\.info).filter { $0.key.text.utf8.starts(with: prefix.utf8) }
+        }
         return listing.page(infos.sorted { $0.key < $1.key }, after: after, limit: limit)
     }
 
@@ -60,18 +64,21 @@ public final class InMemoryObjectStore: ObjectStore {
     public func probe() async throws {}
 
     private static func check(_ condition: ObjectCondition?, _ current: ObjectInfo?) throws {
-        let holds = switch condition {
-        case nil: true
-        case .absent: current == nil
-        case .matches(let etag): current?.etag == etag
-        }
+        let holds =
+            switch condition {
+            case nil: true
+            case .absent: current == nil
+            case .matches(let etag): current?.etag == etag
+            }
         guard holds else { throw ObjectStoreError.conditionFailed(current: current) }
     }
 
     private static func stream(_ content: Data) -> ByteStream {
         let position = Mutex(0)
         return ByteStream {
-            let start = position.withLock { start in defer { start += chunk }; return start }
+            let start = position.withLock { start in
+                defer { start += chunk }; return start
+            }
             return start < content.count ? content.subdata(in: start..<min(content.count, start + chunk)) : nil
         }
     }

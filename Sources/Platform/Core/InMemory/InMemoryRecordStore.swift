@@ -101,14 +101,17 @@ public final class InMemoryRecordStore: RecordStore {
     // MARK: -
 
     private func live(_ key: RecordKey, in tables: [String: Rows]) -> StoredRecord? {
-        guard let record = tables[key.table.name]?[Bytes(key.partition)]?[Bytes(key.sort)], record.isLive(at: time.now()) else { return nil }
+        guard let record = tables[key.table.name]?[Bytes(key.partition)]?[Bytes(key.sort)], record.isLive(at: time.now()) else {
+            return nil
+        }
         return record
     }
 
     private static func store(_ outcome: WriteOutcome, _ key: RecordKey, in tables: inout [String: Rows]) {
         switch outcome {
         case .nothing: break
-        case .store(let record): tables[key.table.name, default: [:]][Bytes(key.partition), default: [:]][Bytes(key.sort)] = record
+        case .store(let record):
+            tables[key.table.name, default: [:]][Bytes(key.partition), default: [:]][Bytes(key.sort)] = record
         case .delete: tables[key.table.name]?[Bytes(key.partition)]?[Bytes(key.sort)] = nil
         }
     }
@@ -124,7 +127,9 @@ public final class InMemoryRecordStore: RecordStore {
 
     private static func precedes(_ a: [Bytes], _ b: [Bytes]) -> Bool { a.lexicographicallyPrecedes(b) }
 
-    private func page(_ candidates: [StoredRecord], _ limit: Int, _ filter: Condition?, _ cursor: (StoredRecord) throws -> String) throws -> RecordPage {
+    private func page(_ candidates: [StoredRecord], _ limit: Int, _ filter: Condition?, _ cursor: (StoredRecord) throws -> String)
+        throws -> RecordPage
+    {
         let limit = max(1, limit)
         var found: [StoredRecord] = []
         for (offset, record) in candidates.enumerated() {

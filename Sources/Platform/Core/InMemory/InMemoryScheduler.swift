@@ -17,7 +17,8 @@ public actor InMemoryScheduler: Scheduler {
 
     public func put(_ schedule: TaskSchedule) async throws {
         try schedule.when.validate(timezone: schedule.timezone, now: time.now())
-        entries[Key(botId: schedule.botId, taskId: schedule.taskId)] = Entry(schedule: schedule, planned: try schedule.planned(after: time.now()))
+        entries[Key(botId: schedule.botId, taskId: schedule.taskId)] = Entry(
+            schedule: schedule, planned: try schedule.planned(after: time.now()))
         changes.continuation.yield()
     }
 
@@ -41,10 +42,13 @@ public actor InMemoryScheduler: Scheduler {
             guard let planned = entry.planned, planned <= now else { continue }
             let due = try entry.schedule.due(planned: planned, now: now, grace: grace)
             if let payload = due.payload(for: entry.schedule, at: now) {
-                try await queue.send(JSON.text(payload), group: payload.session.partition, deduplicationID: payload.deduplicationID)
+                try await queue.send(
+                    JSON.text(payload), group: payload.session.partition, deduplicationID: payload.deduplicationID)
             }
             // Replaced or paused while it was being sent: what is there now holds.
-            if let current = entries[key], current.schedule == entry.schedule, current.planned == planned { entries[key]?.planned = due.next }
+            if let current = entries[key], current.schedule == entry.schedule, current.planned == planned {
+                entries[key]?.planned = due.next
+            }
         }
     }
 

@@ -10,7 +10,9 @@ public final class InMemorySecretStore: SecretStore {
     public func delete(_ name: SecretName) async throws { secrets.withLock { $0[name] = nil } }
     public func list(prefix: String) async throws -> [SecretName] {
         secrets.withLock { secrets in
-            secrets.keys.filter { $0.rawValue.utf8.starts(with: prefix.utf8) }.sorted { $0.rawValue.utf8.lexicographicallyPrecedes($1.rawValue.utf8) }
+            secrets.keys.filter { $0.rawValue.utf8.starts(with: prefix.utf8) }.sorted {
+                $0.rawValue.utf8.lexicographicallyPrecedes($1.rawValue.utf8)
+            }
         }
     }
     public func probe() async throws {}

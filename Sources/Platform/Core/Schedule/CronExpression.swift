@@ -36,7 +36,9 @@ public struct CronExpression: Sendable, Hashable {
         guard text.utf8.count <= 200 else { throw ScheduleError("A cron expression has at most 200 characters.") }
         let fields = text.split(separator: " ").map(String.init)
         guard fields.count == 5 || fields.count == 6, !text.contains("\n") else {
-            throw ScheduleError("A cron expression has five fields (minute, hour, day of month, month, day of week) or six (a year at the end), not \(fields.count).")
+            throw ScheduleError(
+                "A cron expression has five fields (minute, hour, day of month, month, day of week) or six (a year at the end), not \(fields.count)."
+            )
         }
         minutes = try CronField(fields[0], .minute)
         hours = try CronField(fields[1], .hour)
@@ -78,7 +80,9 @@ public struct CronExpression: Sendable, Hashable {
         for part in text.uppercased().split(separator: ",", omittingEmptySubsequences: false) {
             let pieces = part.split(separator: "#", omittingEmptySubsequences: false)
             if pieces.count == 2 {
-                guard let nth = Int(pieces[1]), (1...5).contains(nth) else { throw ScheduleError("“\(part.prefix(40))” in the day of week field: after “#” stands 1 to 5.") }
+                guard let nth = Int(pieces[1]), (1...5).contains(nth) else {
+                    throw ScheduleError("“\(part.prefix(40))” in the day of week field: after “#” stands 1 to 5.")
+                }
                 found.append(.nth(try kind.number(pieces[0]) - 1, nth))
             } else if part == "L" {
                 numbers.insert(7)
@@ -105,7 +109,8 @@ public struct CronExpression: Sendable, Hashable {
             return rules.contains { rule in
                 switch rule {
                 case .numbers(let numbers): numbers.contains(day.weekday)
-                case .last(let weekday): day.weekday == weekday && date.day + 7 > CivilDay.length(year: date.year, month: date.month)
+                case .last(let weekday):
+                    day.weekday == weekday && date.day + 7 > CivilDay.length(year: date.year, month: date.month)
                 case .nth(let weekday, let nth): day.weekday == weekday && (date.day - 1) / 7 + 1 == nth
                 }
             }
@@ -118,7 +123,8 @@ public struct CronExpression: Sendable, Hashable {
         case .numbers(let numbers): return numbers.contains(date.day)
         case .last: return date.day == length
         case .lastWeekday: return date.day == weekday(near: length, date.year, date.month, length, backOnly: true)
-        case .weekdayNear(let wanted): return wanted <= length && date.day == weekday(near: wanted, date.year, date.month, length, backOnly: false)
+        case .weekdayNear(let wanted):
+            return wanted <= length && date.day == weekday(near: wanted, date.year, date.month, length, backOnly: false)
         }
     }
 
@@ -135,7 +141,9 @@ public struct CronExpression: Sendable, Hashable {
 
     /// The first fire after an instant; nil = never again. A local time that clocks skip does not fire, one that they
     /// show twice fires the first time.
-    public func next(after instant: Date, timezone: String) throws(ScheduleError) -> Date? { next(after: instant, in: try Zone(timezone)) }
+    public func next(after instant: Date, timezone: String) throws(ScheduleError) -> Date? {
+        next(after: instant, in: try Zone(timezone))
+    }
 
     func next(after instant: Date, in zone: Zone) -> Date? {
         let now = zone.local(instant)
@@ -147,7 +155,9 @@ public struct CronExpression: Sendable, Hashable {
             searched += 1
             guard searched <= Self.searchedYears else { return nil }
             for month in (year == start.year ? start.month : 1)...12 where months.contains(month) {
-                for dayNumber in (year == start.year && month == start.month ? start.day : 1)...CivilDay.length(year: year, month: month) {
+                for dayNumber
+                    in (year == start.year && month == start.month ? start.day : 1)...CivilDay.length(year: year, month: month)
+                {
                     let day = CivilDay(year: year, month: month, day: dayNumber)
                     guard matches(day), let fire = fire(on: day, from: from, after: instant, zone) else { continue }
                     return fire

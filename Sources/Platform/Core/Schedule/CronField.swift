@@ -18,20 +18,29 @@ struct CronField: Sendable, Hashable {
         static let minute = Kind(name: "minute", range: 0...59)
         static let hour = Kind(name: "hour", range: 0...23)
         static let day = Kind(name: "day of month", range: 1...31)
-        static let month = Kind(name: "month", range: 1...12, names: ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"])
+        static let month = Kind(
+            name: "month", range: 1...12,
+            names: ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"])
         /// 0 and 7 are Sunday.
-        static let standardWeekday = Kind(name: "day of week", range: 0...7, names: ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"])
+        static let standardWeekday = Kind(
+            name: "day of week", range: 0...7, names: ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"])
         /// 1 is Sunday.
-        static let eventBridgeWeekday = Kind(name: "day of week", range: 1...7, names: ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"])
+        static let eventBridgeWeekday = Kind(
+            name: "day of week", range: 1...7, names: ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"])
         static let year = Kind(name: "year", range: 1970...2199)
 
         func refusal(_ text: some StringProtocol) -> ScheduleError {
-            ScheduleError("“\(text.prefix(40))” is not possible in the \(name) field, which takes \(range.lowerBound) to \(range.upperBound)\(names.isEmpty ? "" : " or \(names[0])…\(names[names.count - 1])").")
+            let orNames = names.isEmpty ? "" : " or \(names[0])…\(names[names.count - 1])"
+            return ScheduleError(
+                "“\(text.prefix(40))” is not possible in the \(name) field, which takes \(range.lowerBound) to "
+                    + "\(range.upperBound)\(orNames).")
         }
 
         func number(_ text: some StringProtocol) throws(ScheduleError) -> Int {
             if let position = names.firstIndex(of: text.uppercased()) { return range.lowerBound + position }
-            guard (1...4).contains(text.utf8.count), text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int(text), range.contains(number) else { throw refusal(text) }
+            guard (1...4).contains(text.utf8.count), text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int(text),
+                range.contains(number)
+            else { throw refusal(text) }
             return number
         }
     }
@@ -48,7 +57,9 @@ struct CronField: Sendable, Hashable {
         guard let span = pieces.first, pieces.count <= 2 else { throw kind.refusal(part) }
         var step = 1
         if pieces.count == 2 {
-            guard let number = Int(pieces[1]), number >= 1, number <= kind.range.upperBound, pieces[1].utf8.allSatisfy({ (0x30...0x39).contains($0) }) else { throw kind.refusal(part) }
+            guard let number = Int(pieces[1]), number >= 1, number <= kind.range.upperBound,
+                pieces[1].utf8.allSatisfy({ (0x30...0x39).contains($0) })
+            else { throw kind.refusal(part) }
             step = number
         }
         let low: Int, high: Int
@@ -67,7 +78,9 @@ struct CronField: Sendable, Hashable {
             low = try kind.number(span)
             high = pieces.count == 2 ? kind.range.upperBound : low
         }
-        guard low <= high else { throw ScheduleError("“\(part.prefix(40))” in the \(kind.name) field ends before it begins; write it as two parts.") }
+        guard low <= high else {
+            throw ScheduleError("“\(part.prefix(40))” in the \(kind.name) field ends before it begins; write it as two parts.")
+        }
         for number in stride(from: low, through: high, by: step) { insert(kind.name == Kind.year.name ? number - 1970 : number) }
     }
 }

@@ -16,14 +16,17 @@ public struct DueFire: Sendable, Hashable {
     public func payload(for schedule: TaskSchedule, at now: Date) -> ScheduledTaskPayload? {
         fire.map {
             ScheduledTaskPayload(
-                botId: schedule.botId, groupJid: schedule.groupJid, userId: schedule.userId, taskId: schedule.taskId, scheduledFor: $0, at: now, missed: missed)
+                botId: schedule.botId, groupJid: schedule.groupJid, userId: schedule.userId, taskId: schedule.taskId,
+                scheduledFor: $0, at: now, missed: missed)
         }
     }
 }
 
 extension TaskSchedule {
     /// When it fires first after `now`; nil while paused or when never again.
-    public func planned(after now: Date) throws(ScheduleError) -> Date? { enabled ? try when.next(after: now, timezone: timezone) : nil }
+    public func planned(after now: Date) throws(ScheduleError) -> Date? {
+        enabled ? try when.next(after: now, timezone: timezone) : nil
+    }
 
     /// Decides about a schedule planned for `planned`. Several missed times fire once, for the latest; a missed time older
     /// than `grace` does not fire.

@@ -5,7 +5,9 @@ struct LocalTime: Hashable, Comparable, Sendable {
     /// Seconds as if the wall clock showed UTC.
     var seconds: Int64
     init(seconds: Int64) { self.seconds = seconds }
-    init(day: CivilDay, hour: Int, minute: Int, second: Int = 0) { seconds = day.number * 86_400 + Int64(hour * 3600 + minute * 60 + second) }
+    init(day: CivilDay, hour: Int, minute: Int, second: Int = 0) {
+        seconds = day.number * 86_400 + Int64(hour * 3600 + minute * 60 + second)
+    }
     static func < (a: LocalTime, b: LocalTime) -> Bool { a.seconds < b.seconds }
 
     var day: CivilDay { CivilDay(number: seconds >= 0 ? seconds / 86_400 : (seconds - 86_399) / 86_400) }
@@ -55,7 +57,9 @@ struct Zone: Sendable {
         self.zone = zone
     }
 
-    private func offset(at instant: Int64) -> Int64 { Int64(zone.secondsFromGMT(for: Date(timeIntervalSince1970: Double(instant)))) }
+    private func offset(at instant: Int64) -> Int64 {
+        Int64(zone.secondsFromGMT(for: Date(timeIntervalSince1970: Double(instant))))
+    }
 
     func local(_ date: Date) -> LocalTime {
         let instant = Int64(date.timeIntervalSince1970.rounded(.down))

@@ -31,7 +31,8 @@ public final class EncryptedSecretStore: SecretStore {
     public static func open(_ records: any RecordStore, keyFile: MasterKeyFile, time: any TimeSource = SystemTime()) async throws -> EncryptedSecretStore {
         if let keys = try keyFile.read() { return try await open(records, keys: keys, time: time) }
         if let seal = try await records.get(sealKey) {
-            throw SecretStoreError.masterKey("the master key file \(keyFile.path) is missing, but the stored secrets need key \(seal.document["masterKeyId"]?.string ?? "?"); put the file back from your backup")
+            let id = seal.document["masterKeyId"]?.string ?? "?"
+            throw SecretStoreError.masterKey("the master key file \(keyFile.path) is missing, but the stored secrets need key \(id); put it back from your backup")
         }
         return try await open(records, keys: keyFile.create(), time: time)
     }
@@ -134,7 +135,9 @@ public final class EncryptedSecretStore: SecretStore {
             guard page.records.isEmpty else { throw SecretStoreError.masterKey("the master key \(id) still wraps data keys; run the re-wrap first") }
             query.cursor = page.cursor
         } while query.cursor != nil
-        guard try await records.get(Self.sealKey)?.document["masterKeyId"]?.string != id else { throw SecretStoreError.masterKey("the master key \(id) is still in use; run the re-wrap first") }
+        guard try await records.get(Self.sealKey)?.document["masterKeyId"]?.string != id else {
+            throw SecretStoreError.masterKey("the master key \(id) is still in use; run the re-wrap first")
+        }
     }
 
     // MARK: Keys

@@ -40,7 +40,9 @@ public struct MasterKeyFile: Sendable {
         try write(MasterKey.random().base64EncodedString() + "\n", to: staged)
         defer { unlink(staged) }
         // A link never replaces: of two processes that start at once, both go on with the first one's key.
-        guard link(staged, path) == 0 || errno == EEXIST else { throw SecretStoreError.masterKey("the master key file \(path) cannot be created: \(String(cString: strerror(errno)))") }
+        guard link(staged, path) == 0 || errno == EEXIST else {
+            throw SecretStoreError.masterKey("the master key file \(path) cannot be created: \(String(cString: strerror(errno)))")
+        }
         unlink(staged)
         syncDirectory()
         guard let keys = try read() else { throw SecretStoreError.masterKey("the master key file \(path) vanished") }

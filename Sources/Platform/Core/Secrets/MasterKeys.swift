@@ -33,7 +33,9 @@ public struct MasterKeys: Sendable {
         let lines = text.split(whereSeparator: \.isNewline).map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty && !$0.hasPrefix("#") }
         guard !lines.isEmpty else { throw SecretStoreError.masterKey("\(source) holds no master key") }
         try self.init(lines.map { line in
-            guard let bytes = Self.bytes(line) else { throw SecretStoreError.masterKey("\(source) holds a line that is no master key; each has 64 hexadecimal digits or 44 base64 characters") }
+            guard let bytes = Self.bytes(line) else {
+                throw SecretStoreError.masterKey("\(source) holds a line that is no master key; each has 64 hexadecimal digits or 44 base64 characters")
+            }
             do { return try MasterKey(bytes: bytes) } catch SecretStoreError.masterKey(let reason) { throw SecretStoreError.masterKey("\(source): \(reason)") }
         })
     }

@@ -14,7 +14,8 @@ extension Dictionary where Key == String, Value == Platform.Value {
             case .remove(let path): removals.append(path)
             case .set(let path, let value): try root.replace(at: path) { _ throws(RecordStoreError) in value }
             case .setIfAbsent(let path, let value): try root.replace(at: path) { old throws(RecordStoreError) in old ?? value }
-            case .add(let path, let amount): try root.replace(at: path) { old throws(RecordStoreError) in try Value.sum(old, amount, path) }
+            case .add(let path, let amount):
+                try root.replace(at: path) { old throws(RecordStoreError) in try Value.sum(old, amount, path) }
             case .append(let path, let values):
                 try root.replace(at: path) { old throws(RecordStoreError) in
                     switch old {
@@ -49,8 +50,12 @@ extension Change {
     /// Two paths overlap when one is the other or leads to it.
     static func requireDisjoint(_ changes: [Change]) throws(RecordStoreError) {
         for (position, change) in changes.enumerated() {
-            guard case .name = change.path.elements.first else { throw .invalidWrite("a change needs a path that starts with a name") }
-            for other in changes[..<position] where change.path.elements.starts(with: other.path.elements) || other.path.elements.starts(with: change.path.elements) {
+            guard case .name = change.path.elements.first else {
+                throw .invalidWrite("a change needs a path that starts with a name")
+            }
+            for other in changes[..<position]
+            where change.path.elements.starts(with: other.path.elements) || other.path.elements.starts(with: change.path.elements)
+            {
                 throw .invalidWrite("the changes of “\(change.path)” and “\(other.path)” overlap")
             }
         }
@@ -74,11 +79,14 @@ extension Value {
         }
     }
 
-    fileprivate mutating func replace(at path: Path, _ make: (Value?) throws(RecordStoreError) -> Value) throws(RecordStoreError) {
+    fileprivate mutating func replace(at path: Path, _ make: (Value?) throws(RecordStoreError) -> Value) throws(RecordStoreError)
+    {
         try replace(path.elements[...], path, make)
     }
 
-    private mutating func replace(_ rest: ArraySlice<Path.Element>, _ path: Path, _ make: (Value?) throws(RecordStoreError) -> Value) throws(RecordStoreError) {
+    private mutating func replace(
+        _ rest: ArraySlice<Path.Element>, _ path: Path, _ make: (Value?) throws(RecordStoreError) -> Value
+    ) throws(RecordStoreError) {
         guard let step = rest.first else { self = try make(self); return }
         let isLast = rest.count == 1
         switch (step, self) {
@@ -109,7 +117,11 @@ extension Value {
     fileprivate mutating func remove(_ rest: ArraySlice<Path.Element>) {
         switch (rest.first, self) {
         case (.name(let name)?, .object(var members)):
-            if rest.count == 1 { members[name] = nil } else if var child = members[name] { child.remove(rest.dropFirst()); members[name] = child }
+            if rest.count == 1 {
+                members[name] = nil
+            } else if var child = members[name] {
+                child.remove(rest.dropFirst()); members[name] = child
+            }
             self = .object(members)
         case (.index(let index)?, .array(var list)) where list.indices.contains(index):
             if rest.count == 1 { list.remove(at: index) } else { list[index].remove(rest.dropFirst()) }

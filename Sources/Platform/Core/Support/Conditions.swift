@@ -34,7 +34,9 @@ extension Condition {
 
     /// Applies `test` to both sides when both are there and neither is null.
     private static func compare(_ path: Path, _ right: Operand, _ document: Document?, _ test: (Value, Value) -> Bool) -> Bool {
-        guard let left = path.lookUp(in: document), left != .null, let right = right.resolve(in: document), right != .null else { return false }
+        guard let left = path.lookUp(in: document), left != .null, let right = right.resolve(in: document), right != .null else {
+            return false
+        }
         return test(left, right)
     }
 
@@ -92,7 +94,8 @@ extension Value {
         case (.bool(let a), .bool(let b)): a == b
         case (.string(let a), .string(let b)): a.utf8.elementsEqual(b.utf8)
         case (.array(let a), .array(let b)): a.count == b.count && zip(a, b).allSatisfy { $0.isSame(as: $1) }
-        case (.object(let a), .object(let b)): a.count == b.count && a.allSatisfy { key, value in b[key].map(value.isSame) ?? false }
+        case (.object(let a), .object(let b)):
+            a.count == b.count && a.allSatisfy { key, value in b[key].map(value.isSame) ?? false }
         default: Value.compare(self, other) == .equal
         }
     }

@@ -7,7 +7,8 @@ public enum DocumentCoder {
     public static func encode(_ value: some Encodable) throws -> Document {
         let encoded = try ValueEncoder.encode(value)
         guard case .object(let document) = encoded else {
-            throw EncodingError.invalidValue(value, .init(codingPath: [], debugDescription: "a document needs a type with named fields"))
+            throw EncodingError.invalidValue(
+                value, .init(codingPath: [], debugDescription: "a document needs a type with named fields"))
         }
         return document
     }

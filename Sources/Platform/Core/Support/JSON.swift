@@ -6,7 +6,9 @@ public enum JSON {
     public static let maxDepth = 512
 
     public static func encode(_ value: some Encodable) throws -> Data { try data(ValueEncoder.encode(value)) }
-    public static func text(_ value: some Encodable) throws -> String { String(decoding: try JSONWriter.write(ValueEncoder.encode(value)), as: UTF8.self) }
+    public static func text(_ value: some Encodable) throws -> String {
+        String(decoding: try JSONWriter.write(ValueEncoder.encode(value)), as: UTF8.self)
+    }
 
     /// - Throws: `DecodingError`; for text that is no JSON `dataCorrupted` over a ``JSONError``.
     public static func decode<T: Decodable>(_ type: T.Type, from data: Data) throws -> T {
@@ -16,10 +18,14 @@ public enum JSON {
         }
         return try ValueDecoder.decode(type, from: parsed)
     }
-    public static func decode<T: Decodable>(_ type: T.Type, from text: String) throws -> T { try decode(type, from: Data(text.utf8)) }
+    public static func decode<T: Decodable>(_ type: T.Type, from text: String) throws -> T {
+        try decode(type, from: Data(text.utf8))
+    }
 
     /// Reads any JSON text; of a repeated key the last value counts.
-    public static func value(_ data: Data) throws(JSONError) -> Value { try JSONReader.read(data, maxDepth: maxDepth, refusesDuplicates: false) }
+    public static func value(_ data: Data) throws(JSONError) -> Value {
+        try JSONReader.read(data, maxDepth: maxDepth, refusesDuplicates: false)
+    }
 
     /// For texts from strangers: refuses repeated keys and deep nesting (API.md §1.2).
     public static func strictValue(_ data: Data, maxDepth: Int = 32) throws(JSONError) -> Value {
@@ -35,13 +41,21 @@ extension Value: Codable {
     public init(from decoder: any Decoder) throws {
         if let direct = decoder as? ValueDecoder { self = direct.value; return }
         let box = try decoder.singleValueContainer()
-        if box.decodeNil() { self = .null }
-        else if let value = try? box.decode(Bool.self) { self = .bool(value) }
-        else if let value = try? box.decode(Int.self) { self = .int(value) }
-        else if let value = try? box.decode(Double.self) { self = .double(value) }
-        else if let value = try? box.decode(String.self) { self = .string(value) }
-        else if let value = try? box.decode([Value].self) { self = .array(value) }
-        else { self = .object(try box.decode([String: Value].self)) }
+        if box.decodeNil() {
+            self = .null
+        } else if let value = try? box.decode(Bool.self) {
+            self = .bool(value)
+        } else if let value = try? box.decode(Int.self) {
+            self = .int(value)
+        } else if let value = try? box.decode(Double.self) {
+            self = .double(value)
+        } else if let value = try? box.decode(String.self) {
+            self = .string(value)
+        } else if let value = try? box.decode([Value].self) {
+            self = .array(value)
+        } else {
+            self = .object(try box.decode([String: Value].self))
+        }
     }
     public func encode(to encoder: any Encoder) throws {
         var box = encoder.singleValueContainer()

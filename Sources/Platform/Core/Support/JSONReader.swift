@@ -28,7 +28,8 @@ struct JSONReader {
 
     static func read(_ data: Data, maxDepth: Int, refusesDuplicates: Bool) throws(JSONError) -> Value {
         let result = data.withUnsafeBytes { raw -> Result<Value, JSONError> in
-            var reader = JSONReader(bytes: raw.bindMemory(to: UInt8.self), maxDepth: maxDepth, refusesDuplicates: refusesDuplicates)
+            var reader = JSONReader(
+                bytes: raw.bindMemory(to: UInt8.self), maxDepth: maxDepth, refusesDuplicates: refusesDuplicates)
             do throws(JSONError) { return .success(try reader.document()) } catch { return .failure(error) }
         }
         return try result.get()
@@ -75,7 +76,9 @@ struct JSONReader {
     private mutating func literal(_ text: StaticString, _ value: Value) throws(JSONError) -> Value {
         let count = text.utf8CodeUnitCount
         guard bytes.count - position >= count else { throw fail("it ends too early") }
-        for offset in 0..<count where bytes[position + offset] != text.utf8Start[offset] { throw fail("no value begins like this") }
+        for offset in 0..<count where bytes[position + offset] != text.utf8Start[offset] {
+            throw fail("no value begins like this")
+        }
         position += count
         return value
     }
@@ -142,7 +145,9 @@ struct JSONReader {
     }
 
     private static func text(_ slice: Slice<UnsafeBufferPointer<UInt8>>, at offset: Int) throws(JSONError) -> String {
-        guard let text = String(validating: slice, as: UTF8.self) else { throw .malformed("a string is not UTF-8", offset: offset) }
+        guard let text = String(validating: slice, as: UTF8.self) else {
+            throw .malformed("a string is not UTF-8", offset: offset)
+        }
         return text
     }
 
@@ -153,7 +158,9 @@ struct JSONReader {
             position += 1
             switch byte {
             case UInt8(ascii: "\""):
-                guard let text = String(validating: buffer, as: UTF8.self) else { throw .malformed("a string is not UTF-8", offset: start) }
+                guard let text = String(validating: buffer, as: UTF8.self) else {
+                    throw .malformed("a string is not UTF-8", offset: start)
+                }
                 return text
             case UInt8(ascii: "\\"): try escape(into: &buffer)
             case ..<0x20:
@@ -237,7 +244,9 @@ struct JSONReader {
             try skipDigits()
         }
         if whole, fits {
-            if negative, magnitude <= UInt64(Int.max) + 1 { return .int(magnitude == UInt64(Int.max) + 1 ? .min : -Int(magnitude)) }
+            if negative, magnitude <= UInt64(Int.max) + 1 {
+                return .int(magnitude == UInt64(Int.max) + 1 ? .min : -Int(magnitude))
+            }
             if !negative, magnitude <= UInt64(Int.max) { return .int(Int(magnitude)) }
         }
         guard let number = Double(String(decoding: bytes[start..<position], as: UTF8.self)), number.isFinite else {

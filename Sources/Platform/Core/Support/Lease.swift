@@ -11,7 +11,9 @@ public struct Lease: Sendable, Hashable {
     public static func key(_ name: String) -> RecordKey { RecordKey(Tables.leases, name, "lease") }
 
     /// Holds only while this lease is the current one: for a transaction's `check`.
-    public var condition: Condition { .and([.equals("owner", .value(.string(owner))), .equals("fencing", .value(.int(fencing)))]) }
+    public var condition: Condition {
+        .and([.equals("owner", .value(.string(owner))), .equals("fencing", .value(.int(fencing)))])
+    }
     public var check: RecordWrite { .check(Self.key(name), if: condition) }
 }
 
@@ -35,7 +37,10 @@ public struct LeaseStore: Sendable {
             let expiresAt = document["expiresAt"]?.string ?? ""
             guard holder == owner || expiresAt < Timestamp.text(now) else { return nil }
             lease.fencing = fencing + 1
-            unchanged = .and([.equals("owner", .value(.string(holder))), .equals("fencing", .value(.int(fencing))), .equals("expiresAt", .value(.string(expiresAt)))])
+            unchanged = .and([
+                .equals("owner", .value(.string(holder))), .equals("fencing", .value(.int(fencing))),
+                .equals("expiresAt", .value(.string(expiresAt))),
+            ])
         } else {
             // After a day without a holder the old number is gone: the clock is larger than any count of holders.
             lease.fencing = Int(now.timeIntervalSince1970 * 1000)
@@ -43,7 +48,8 @@ public struct LeaseStore: Sendable {
         }
         do {
             try await records.put(
-                key, ["owner": .string(owner), "fencing": .int(lease.fencing), "expiresAt": .string(Timestamp.text(lease.expiresAt))],
+                key,
+                ["owner": .string(owner), "fencing": .int(lease.fencing), "expiresAt": .string(Timestamp.text(lease.expiresAt))],
                 expiresAt: lease.expiresAt + Self.afterlife, if: unchanged)
             return lease
         } catch RecordStoreError.conditionFailed { return nil }
@@ -55,7 +61,8 @@ public struct LeaseStore: Sendable {
         renewed.expiresAt = time.now() + duration.seconds
         do {
             try await records.update(
-                Lease.key(lease.name), [.set("expiresAt", .string(Timestamp.text(renewed.expiresAt)))], expiresAt: renewed.expiresAt + Self.afterlife, if: lease.condition)
+                Lease.key(lease.name), [.set("expiresAt", .string(Timestamp.text(renewed.expiresAt)))],
+                expiresAt: renewed.expiresAt + Self.afterlife, if: lease.condition)
             return renewed
         } catch RecordStoreError.conditionFailed { return nil }
     }
@@ -65,7 +72,9 @@ public struct LeaseStore: Sendable {
         let now = time.now()
         do {
             try await records.update(
-                Lease.key(lease.name), [.set("owner", ""), .set("expiresAt", .string(Timestamp.text(Date(timeIntervalSince1970: 0))))], expiresAt: now + Self.afterlife,
+                Lease.key(lease.name),
+                [.set("owner", ""), .set("expiresAt", .string(Timestamp.text(Date(timeIntervalSince1970: 0))))],
+                expiresAt: now + Self.afterlife,
                 if: lease.condition)
         } catch RecordStoreError.conditionFailed {}
     }
@@ -76,7 +85,8 @@ public struct LeaseStore: Sendable {
     /// soon then, and the lease is sought again. Without the lease it tries every `retryEvery`.
     /// - Parameter body: gets the lease's fencing number.
     public func withLease(
-        _ name: String, owner: String, for duration: Duration = .seconds(30), renewEvery: Duration = .seconds(10), retryEvery: Duration = .seconds(10),
+        _ name: String, owner: String, for duration: Duration = .seconds(30), renewEvery: Duration = .seconds(10),
+        retryEvery: Duration = .seconds(10),
         margin: Duration = .seconds(5), _ body: @escaping @Sendable (_ lease: Lease) async throws -> Void
     ) async throws {
         while true {
@@ -101,7 +111,8 @@ public struct LeaseStore: Sendable {
     private enum Ended: Sendable { case byItself, lost }
 
     private func hold(
-        _ lease: Lease, _ duration: Duration, _ renewEvery: Duration, _ margin: Duration, _ body: @escaping @Sendable (Lease) async throws -> Void
+        _ lease: Lease, _ duration: Duration, _ renewEvery: Duration, _ margin: Duration,
+        _ body: @escaping @Sendable (Lease) async throws -> Void
     ) async throws -> Ended {
         try await withThrowingTaskGroup(of: Ended.self) { group in
             group.addTask {
@@ -116,7 +127,9 @@ public struct LeaseStore: Sendable {
             group.cancelAll()
             if first == .lost {
                 // The body's own way of ending by cancellation says nothing.
-                while let result = await group.nextResult() { if case .success(.byItself) = result, !Task.isCancelled { return .byItself } }
+                while let result = await group.nextResult() {
+                    if case .success(.byItself) = result, !Task.isCancelled { return .byItself }
+                }
                 try Task.checkCancellation()
             }
             return first

@@ -4,7 +4,9 @@ import Foundation
 public struct ObjectListing: Sendable {
     public let prefix: String
     public let delimiter: String?
-    public init(prefix: String, delimiter: String?) { self.prefix = prefix; self.delimiter = delimiter.flatMap { $0.isEmpty ? nil : $0 } }
+    public init(prefix: String, delimiter: String?) {
+        self.prefix = prefix; self.delimiter = delimiter.flatMap { $0.isEmpty ? nil : $0 }
+    }
 
     /// The next page of `sorted` (objects under the prefix in byte order) after a position.
     /// - Parameter after: the text of the last entry given out: a key, or a folder ending in the delimiter.
@@ -34,13 +36,19 @@ public struct ObjectListing: Sendable {
         return prefix + String(decoding: rest[..<found.upperBound], as: UTF8.self)
     }
 
-    public func cursor(_ place: String) -> String { Digest.base64URL(Array("\(prefix)\u{0}\(delimiter ?? "")\u{0}\(place)".utf8)) }
+    public func cursor(_ place: String) -> String {
+        Digest.base64URL(Array("\(prefix)\u{0}\(delimiter ?? "")\u{0}\(place)".utf8))
+    }
 
     /// The place that a cursor names.
     /// - Throws: ``ObjectStoreError/invalidKey(_:)`` for a cursor of another listing.
     public func position(_ cursor: String) throws(ObjectStoreError) -> String {
-        let parts = Digest.fromBase64URL(cursor).flatMap { String(data: $0, encoding: .utf8) }?.split(separator: "\u{0}", omittingEmptySubsequences: false) ?? []
-        guard parts.count == 3, parts[0] == prefix, parts[1] == delimiter ?? "", parts[2].hasPrefix(prefix) else { throw .invalidKey("cursor of another listing") }
+        let parts =
+            Digest.fromBase64URL(cursor).flatMap { String(data: $0, encoding: .utf8) }?.split(
+                separator: "\u{0}", omittingEmptySubsequences: false) ?? []
+        guard parts.count == 3, parts[0] == prefix, parts[1] == delimiter ?? "", parts[2].hasPrefix(prefix) else {
+            throw .invalidKey("cursor of another listing")
+        }
         return String(parts[2])
     }
 }

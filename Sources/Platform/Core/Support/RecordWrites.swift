@@ -43,7 +43,8 @@ extension RecordWrite {
             guard current != nil || orCreate else { throw .conditionFailed(index: index, current: nil) }
             let document = try (current?.document ?? [:]).applying(changes)
             try Self.requireFit(document, key)
-            return .store(StoredRecord(key: key, document: document, expiresAt: expiresAt.map(Self.wholeSeconds) ?? current?.expiresAt))
+            return .store(
+                StoredRecord(key: key, document: document, expiresAt: expiresAt.map(Self.wholeSeconds) ?? current?.expiresAt))
         case .delete: return current == nil ? .nothing : .delete
         case .check: return .nothing
         }
@@ -62,17 +63,24 @@ extension RecordWrite {
     /// Checks a call of `write` (one element) or `transact` before anything is read.
     /// - Throws: ``RecordStoreError/invalidWrite(_:)`` with the reason.
     public static func validate(_ writes: [RecordWrite]) throws(RecordStoreError) {
-        guard writes.count <= RecordLimits.maxWrites else { throw .invalidWrite("a transaction has at most \(RecordLimits.maxWrites) writes, not \(writes.count)") }
+        guard writes.count <= RecordLimits.maxWrites else {
+            throw .invalidWrite("a transaction has at most \(RecordLimits.maxWrites) writes, not \(writes.count)")
+        }
         var seen = Set<RecordKey>()
         for write in writes {
-            guard seen.insert(write.key).inserted else { throw .invalidWrite("a transaction may name the record \(write.key.text) only once") }
+            guard seen.insert(write.key).inserted else {
+                throw .invalidWrite("a transaction may name the record \(write.key.text) only once")
+            }
             try write.validate()
         }
     }
 
     private func validate() throws(RecordStoreError) {
-        guard (1...RecordLimits.maxPartitionBytes).contains(key.partition.utf8.count), (1...RecordLimits.maxSortBytes).contains(key.sort.utf8.count)
-        else { throw .invalidWrite("a record key needs a partition of 1 to 2048 and a sort key of 1 to 1024 bytes (\(key.text))") }
+        guard (1...RecordLimits.maxPartitionBytes).contains(key.partition.utf8.count),
+            (1...RecordLimits.maxSortBytes).contains(key.sort.utf8.count)
+        else {
+            throw .invalidWrite("a record key needs a partition of 1 to 2048 and a sort key of 1 to 1024 bytes (\(key.text))")
+        }
         try condition?.validate()
         switch self {
         case .put(_, let document, let expiresAt, _):
@@ -86,14 +94,22 @@ extension RecordWrite {
     }
 
     private func requireExpiringTable(_ expiresAt: Date?) throws(RecordStoreError) {
-        guard expiresAt == nil || key.table.expires else { throw .invalidWrite("records of the table “\(key.table.name)” do not expire") }
+        guard expiresAt == nil || key.table.expires else {
+            throw .invalidWrite("records of the table “\(key.table.name)” do not expire")
+        }
     }
 
     private static func requireFit(_ document: Document, _ key: RecordKey) throws(RecordStoreError) {
         let value = Value.object(document)
-        guard let bytes = value.storedBytes(nesting: 0) else { throw .invalidWrite("\(key.text) is nested deeper than \(RecordLimits.maxNesting) levels or holds a number that JSON has no form for") }
+        guard let bytes = value.storedBytes(nesting: 0) else {
+            throw .invalidWrite(
+                "\(key.text) is nested deeper than \(RecordLimits.maxNesting) levels or holds a number that JSON has no form for")
+        }
         guard bytes + key.partition.utf8.count + key.sort.utf8.count <= RecordLimits.maxBytes
-        else { throw .invalidWrite("\(key.text) is larger than \(RecordLimits.maxBytes / 1024) KB; keep its large attribute in the object store") }
+        else {
+            throw .invalidWrite(
+                "\(key.text) is larger than \(RecordLimits.maxBytes / 1024) KB; keep its large attribute in the object store")
+        }
     }
 }
 
@@ -109,8 +125,10 @@ extension Condition {
         switch self {
         case .recordExists, .recordAbsent: break
         case .exists(let path), .absent(let path), .beginsWith(let path, _): try Self.check(path)
-        case .equals(let path, let right), .notEquals(let path, let right), .lessThan(let path, let right), .atMost(let path, let right),
-            .greaterThan(let path, let right), .atLeast(let path, let right), .contains(let path, let right), .count(let path, _, let right):
+        case .equals(let path, let right), .notEquals(let path, let right), .lessThan(let path, let right),
+            .atMost(let path, let right),
+            .greaterThan(let path, let right), .atLeast(let path, let right), .contains(let path, let right),
+            .count(let path, _, let right):
             try Self.check(path)
             try Self.check(right)
         case .between(let path, let low, let high):
@@ -123,7 +141,9 @@ extension Condition {
             for value in values { try Self.check(.value(value)) }
         case .and(let parts): for part in parts { try part.validate() }
         case .or(let parts):
-            guard !parts.isEmpty else { throw .invalidWrite("an empty “or” holds for nothing; leave the condition out or name a case") }
+            guard !parts.isEmpty else {
+                throw .invalidWrite("an empty “or” holds for nothing; leave the condition out or name a case")
+            }
             for part in parts { try part.validate() }
         case .not(let part): try part.validate()
         }
@@ -151,12 +171,17 @@ extension Value {
         case .array(let list):
             guard nesting < RecordLimits.maxNesting else { return nil }
             var sum = 3
-            for element in list { guard let bytes = element.storedBytes(nesting: nesting + 1) else { return nil }; sum += bytes + 1 }
+            for element in list {
+                guard let bytes = element.storedBytes(nesting: nesting + 1) else { return nil }; sum += bytes + 1
+            }
             return sum
         case .object(let members):
             guard nesting < RecordLimits.maxNesting else { return nil }
             var sum = 3
-            for (name, element) in members { guard let bytes = element.storedBytes(nesting: nesting + 1) else { return nil }; sum += name.utf8.count + bytes + 1 }
+            for (name, element) in members {
+                guard let bytes = element.storedBytes(nesting: nesting + 1) else { return nil };
+                sum += name.utf8.count + bytes + 1
+            }
             return sum
         }
     }
@@ -200,7 +225,9 @@ extension RecordQuery {
     /// Checks a query before it is run: its filter, and that its index can be ranged over.
     public func validate() throws(RecordStoreError) {
         try filter?.validate()
-        if let index, index.sort == nil, sort != .all { throw .invalidWrite("the index “\(index.name)” has no sort attribute to range over") }
+        if let index, index.sort == nil, sort != .all {
+            throw .invalidWrite("the index “\(index.name)” has no sort attribute to range over")
+        }
     }
 }
 
@@ -228,9 +255,12 @@ public struct RecordCursor: Codable, Sendable, Hashable {
 
     /// Reads a cursor that this query may continue with.
     /// - Throws: ``RecordStoreError/invalidCursor`` for another query's or an altered one.
-    public static func read(_ text: String, table: Table, index: Table.Index? = nil, partition: String?) throws(RecordStoreError) -> RecordCursor {
+    public static func read(_ text: String, table: Table, index: Table.Index? = nil, partition: String?) throws(RecordStoreError)
+        -> RecordCursor
+    {
         guard let data = Digest.fromBase64URL(text), let cursor = try? JSON.decode(RecordCursor.self, from: data),
-            cursor.table == table.name, cursor.index == index?.name, cursor.partition == partition, (cursor.indexSort != nil) == (index?.sort != nil)
+            cursor.table == table.name, cursor.index == index?.name, cursor.partition == partition,
+            (cursor.indexSort != nil) == (index?.sort != nil)
         else { throw .invalidCursor }
         return cursor
     }

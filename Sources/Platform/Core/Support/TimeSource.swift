@@ -50,6 +50,9 @@ public final class ManualTime: TimeSource {
     /// How many tasks sleep on this clock now: a test waits for that before it moves the time.
     public var sleepers: Int { state.withLock { $0.sleepers.count } }
 
+    /// When the first of them wants to wake; nil when nobody sleeps. Tells one sleep of a task from its next.
+    public var nextWakeUp: Date? { state.withLock { $0.sleepers.values.map(\.0).min() } }
+
     public func sleep(until deadline: Date) async throws {
         let id = state.withLock { state in state.next += 1; return state.next }
         try await withTaskCancellationHandler {

@@ -89,7 +89,9 @@ extension Value {
         return try T(from: ValueDecoder(value: self, place: place))
     }
 
-    private func corrupted(_ reason: String, _ place: Place) -> DecodingError { .dataCorrupted(.init(codingPath: place.path, debugDescription: reason)) }
+    private func corrupted(_ reason: String, _ place: Place) -> DecodingError {
+        .dataCorrupted(.init(codingPath: place.path, debugDescription: reason))
+    }
 
     fileprivate func text(_ place: Place) throws -> String {
         guard case .string(let text) = self else { throw mismatch(String.self, place) }
@@ -126,7 +128,8 @@ private struct Members<Key: CodingKey>: KeyedDecodingContainerProtocol {
 
     private func value(_ key: Key) throws -> Value {
         guard let value = members[key.stringValue] else {
-            throw DecodingError.keyNotFound(key, .init(codingPath: place.path, debugDescription: "“\(key.stringValue)” is missing"))
+            throw DecodingError.keyNotFound(
+                key, .init(codingPath: place.path, debugDescription: "“\(key.stringValue)” is missing"))
         }
         return value
     }
@@ -153,7 +156,9 @@ private struct Members<Key: CodingKey>: KeyedDecodingContainerProtocol {
     func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type, forKey key: Key) throws -> KeyedDecodingContainer<Nested> {
         try ValueDecoder(value: value(key), place: at(key)).container(keyedBy: type)
     }
-    func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer { try ValueDecoder(value: value(key), place: at(key)).unkeyedContainer() }
+    func nestedUnkeyedContainer(forKey key: Key) throws -> any UnkeyedDecodingContainer {
+        try ValueDecoder(value: value(key), place: at(key)).unkeyedContainer()
+    }
     func superDecoder() throws -> any Decoder { ValueDecoder(value: members["super"] ?? .null, place: at(SuperKey())) }
     func superDecoder(forKey key: Key) throws -> any Decoder { ValueDecoder(value: try value(key), place: at(key)) }
 }
@@ -170,14 +175,20 @@ private struct Elements: UnkeyedDecodingContainer {
 
     /// The element stays the current one when `read` throws.
     private mutating func next<T>(_ type: T.Type, _ read: (Value, Place) throws -> T) throws -> T {
-        guard !isAtEnd else { throw DecodingError.valueNotFound(type, .init(codingPath: here.path, debugDescription: "the array has no more elements")) }
+        guard !isAtEnd else {
+            throw DecodingError.valueNotFound(
+                type, .init(codingPath: here.path, debugDescription: "the array has no more elements"))
+        }
         let result = try read(list[currentIndex], here)
         currentIndex += 1
         return result
     }
 
     mutating func decodeNil() throws -> Bool {
-        guard !isAtEnd else { throw DecodingError.valueNotFound(Never.self, .init(codingPath: here.path, debugDescription: "the array has no more elements")) }
+        guard !isAtEnd else {
+            throw DecodingError.valueNotFound(
+                Never.self, .init(codingPath: here.path, debugDescription: "the array has no more elements"))
+        }
         guard list[currentIndex] == .null else { return false }
         currentIndex += 1
         return true

@@ -91,7 +91,9 @@ extension Slot {
         return .int(int)
     }
     static func number(_ value: Double, _ path: @autoclosure () -> [any CodingKey]) throws -> Value {
-        guard value.isFinite else { throw EncodingError.invalidValue(value, .init(codingPath: path(), debugDescription: "not a JSON number")) }
+        guard value.isFinite else {
+            throw EncodingError.invalidValue(value, .init(codingPath: path(), debugDescription: "not a JSON number"))
+        }
         return .double(value)
     }
 }
@@ -116,16 +118,21 @@ private struct KeyedValues<Key: CodingKey>: KeyedEncodingContainerProtocol {
     mutating func encode(_ value: UInt16, forKey key: Key) throws { put(.int(Int(value)), key) }
     mutating func encode(_ value: UInt32, forKey key: Key) throws { put(.int(Int(value)), key) }
     mutating func encode(_ value: UInt64, forKey key: Key) throws { put(try Slot.number(value, codingPath + [key]), key) }
-    mutating func encode<T: Encodable>(_ value: T, forKey key: Key) throws { try slot.member(key.stringValue).fill(value, codingPath + [key]) }
+    mutating func encode<T: Encodable>(_ value: T, forKey key: Key) throws {
+        try slot.member(key.stringValue).fill(value, codingPath + [key])
+    }
 
-    mutating func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type, forKey key: Key) -> KeyedEncodingContainer<Nested> {
+    mutating func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type, forKey key: Key) -> KeyedEncodingContainer<Nested>
+    {
         ValueEncoder(slot: slot.member(key.stringValue), codingPath: codingPath + [key]).container(keyedBy: type)
     }
     mutating func nestedUnkeyedContainer(forKey key: Key) -> any UnkeyedEncodingContainer {
         ValueEncoder(slot: slot.member(key.stringValue), codingPath: codingPath + [key]).unkeyedContainer()
     }
     mutating func superEncoder() -> any Encoder { ValueEncoder(slot: slot.member("super"), codingPath: codingPath) }
-    mutating func superEncoder(forKey key: Key) -> any Encoder { ValueEncoder(slot: slot.member(key.stringValue), codingPath: codingPath + [key]) }
+    mutating func superEncoder(forKey key: Key) -> any Encoder {
+        ValueEncoder(slot: slot.member(key.stringValue), codingPath: codingPath + [key])
+    }
 }
 
 private struct UnkeyedValues: UnkeyedEncodingContainer {
@@ -151,7 +158,9 @@ private struct UnkeyedValues: UnkeyedEncodingContainer {
     mutating func nestedContainer<Nested: CodingKey>(keyedBy type: Nested.Type) -> KeyedEncodingContainer<Nested> {
         ValueEncoder(slot: next(), codingPath: codingPath).container(keyedBy: type)
     }
-    mutating func nestedUnkeyedContainer() -> any UnkeyedEncodingContainer { ValueEncoder(slot: next(), codingPath: codingPath).unkeyedContainer() }
+    mutating func nestedUnkeyedContainer() -> any UnkeyedEncodingContainer {
+        ValueEncoder(slot: next(), codingPath: codingPath).unkeyedContainer()
+    }
     mutating func superEncoder() -> any Encoder { ValueEncoder(slot: next(), codingPath: codingPath) }
 }
 

@@ -42,6 +42,8 @@ public enum SignInError: Error, Sendable {
     case tokenReused, tokenSuperseded
     /// A sentence about the new password.
     case weakPassword(String)
+    /// Too many passwords to check at once.
+    case busy(retryAfter: Int)
 
     var problem: Problem {
         switch self {
@@ -53,6 +55,7 @@ public enum SignInError: Error, Sendable {
         case .tokenReused: Problem(.tokenReused, "This refresh token was used before. The session has ended; sign in again.")
         case .tokenSuperseded: Problem(.tokenSuperseded, "A newer refresh token exists for this session.")
         case .weakPassword(let sentence): .invalid("newPassword", sentence)
+        case .busy(let seconds): Problem(.unavailable, "Too many sign-ins at once. Try again in a moment.", headers: [.retryAfter: String(seconds)])
         }
     }
 }
@@ -60,20 +63,23 @@ public enum SignInError: Error, Sendable {
 /// Accounts as administrators handle them.
 public protocol UserAdministration: Sendable {
     /// Returns the new user and, self-hosted, the password to hand over once.
-    func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool) async throws -> (user: User, temporaryPassword: Secret?)
+    func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool, by admin: UserID) async throws -> (user: User, temporaryPassword: Secret?)
     /// Suspending ends all sessions.
     func setStatus(_ status: User.Status, of user: UserID, by admin: UserID) async throws
-    func resetPassword(of user: UserID) async throws -> Secret?
+    func resetPassword(of user: UserID, by admin: UserID) async throws -> Secret?
     func delete(_ user: UserID, by admin: UserID) async throws
 }
 
 public enum UserAdministrationError: Error, Sendable {
     case emailInUse, notFound, selfModification, lastAdmin
+    /// A sentence about the e-mail address.
+    case invalidEmail(String)
 
     var problem: Problem {
         switch self {
         case .emailInUse: Problem(.alreadyExists, "A user with that e-mail exists already.")
         case .notFound: .notFound
+        case .invalidEmail(let sentence): .invalid("email", sentence)
         case .selfModification: Problem(.selfModification, "You cannot do that to your own account.")
         case .lastAdmin: Problem(.lastAdmin, "This is the last administrator.")
         }

@@ -29,7 +29,8 @@ struct GatewayCall: Sendable {
         var query: [String: String] = [:]
         for pair in (request.uri.query ?? "").split(separator: "&") {
             let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard let name = parts.first?.removingPercentEncoding, let value = (parts.count > 1 ? String(parts[1]) : "").removingPercentEncoding else { continue }
+            guard let name = parts.first?.removingPercentEncoding, let value = (parts.count > 1 ? String(parts[1]) : "").removingPercentEncoding
+            else { continue }
             query[name] = value
         }
         self.query = query
@@ -78,7 +79,9 @@ struct GatewayCall: Sendable {
     /// `?limit=`: 1..200, 50 by default.
     func limit() throws(GatewayError) -> Int {
         guard let text = query("limit") else { return 50 }
-        guard let limit = Int(text), (1...200).contains(limit) else { throw .invalid([FieldProblem("query.limit", "limit must be an integer from 1 to 200.")]) }
+        guard let limit = Int(text), (1...200).contains(limit) else {
+            throw .invalid([FieldProblem("query.limit", "limit must be an integer from 1 to 200.")])
+        }
         return limit
     }
 }

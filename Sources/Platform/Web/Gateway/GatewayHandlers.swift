@@ -25,7 +25,9 @@ extension GatewayRoutes {
         response.headers[.rateLimitReset] = "60"
     }
     private static func json(_ value: some Encodable, status: HTTPResponse.Status = .ok) throws -> Response {
-        Response(status: status, headers: [.contentType: "application/json; charset=utf-8"], body: ResponseBody(byteBuffer: ByteBuffer(bytes: try JSON.encode(value))))
+        Response(
+            status: status, headers: [.contentType: "application/json; charset=utf-8"],
+            body: ResponseBody(byteBuffer: ByteBuffer(bytes: try JSON.encode(value))))
     }
 
     // MARK: - Talking
@@ -48,7 +50,8 @@ extension GatewayRoutes {
 
     func history(_ call: GatewayCall) async throws -> Response {
         try await within(call, .history) { run in
-            let page = try await gateway.history(run, query: call.query("query"), before: call.query("before"), limit: try call.limit(), cursor: call.query("cursor"))
+            let page = try await gateway.history(
+                run, query: call.query("query"), before: call.query("before"), limit: try call.limit(), cursor: call.query("cursor"))
             return try Self.json(List(items: page.items, nextCursor: page.cursor))
         }
     }
@@ -58,7 +61,9 @@ extension GatewayRoutes {
     func listTasks(_ call: GatewayCall) async throws -> Response {
         try await within(call, .tasks) { run in
             let status = call.query("status").map(ScheduledTask.Status.init(rawValue:))
-            if case .some(nil) = status { throw GatewayError.invalid([FieldProblem("query.status", "status must be one of active, paused, completed.")]) }
+            if case .some(nil) = status {
+                throw GatewayError.invalid([FieldProblem("query.status", "status must be one of active, paused, completed.")])
+            }
             let page = try await gateway.listTasks(run, status: status ?? nil, limit: try call.limit(), cursor: call.query("cursor"))
             return try Self.json(List(items: page.items.map(TaskView.init), nextCursor: page.cursor))
         }
@@ -103,8 +108,10 @@ extension GatewayRoutes {
     func listObjects(_ call: GatewayCall) async throws -> Response {
         try await within(call, .objects) { run in
             let page = try await gateway.listObjects(run, prefix: call.query("prefix") ?? "", limit: try call.limit(), cursor: call.query("cursor"))
-            return try Self.json(List(
-                items: page.items.map { ObjectEntry(key: $0.key.text, size: $0.size, etag: $0.etag, lastModified: $0.lastModified) }, nextCursor: page.cursor))
+            return try Self.json(
+                List(
+                    items: page.items.map { ObjectEntry(key: $0.key.text, size: $0.size, etag: $0.etag, lastModified: $0.lastModified) },
+                    nextCursor: page.cursor))
         }
     }
 
@@ -135,10 +142,12 @@ extension GatewayRoutes {
         let sent = range.map { $0.clamped(to: 0..<content.info.size) } ?? 0..<content.info.size
         var headers = Self.headers(content.info, length: sent.count)
         if range != nil { headers[.contentRange] = "bytes \(sent.lowerBound)-\(sent.upperBound - 1)/\(content.info.size)" }
-        return Response(status: range == nil ? .ok : .partialContent, headers: headers, body: ResponseBody(contentLength: sent.count) { writer in
-            for try await chunk in content.body { try await writer.write(ByteBuffer(bytes: chunk)) }
-            try await writer.finish(nil)
-        })
+        return Response(
+            status: range == nil ? .ok : .partialContent, headers: headers,
+            body: ResponseBody(contentLength: sent.count) { writer in
+                for try await chunk in content.body { try await writer.write(ByteBuffer(bytes: chunk)) }
+                try await writer.finish(nil)
+            })
     }
 
     private func putObject(_ call: GatewayCall, _ run: AuthorizedRun) async throws -> Response {
@@ -206,12 +215,14 @@ extension GatewayRoutes {
             run, operation, body: body, version: call.request.headers[.anthropicVersion], beta: call.request.headers[.anthropicBeta])
         var headers = HTTPFields()
         for (name, value) in answer.headers { if let name = HTTPField.Name(name) { headers[name] = value } }
-        var response = Response(status: .init(code: answer.status), headers: headers, body: ResponseBody { writer in
-            // The place in the run's budget is held until the stream has ended.
-            defer { permit.end() }
-            try await answer.body { try await writer.write($0) }
-            try await writer.finish(nil)
-        })
+        var response = Response(
+            status: .init(code: answer.status), headers: headers,
+            body: ResponseBody { writer in
+                // The place in the run's budget is held until the stream has ended.
+                defer { permit.end() }
+                try await answer.body { try await writer.write($0) }
+                try await writer.finish(nil)
+            })
         Self.note(permit, on: &response)
         return response
     }

@@ -14,7 +14,8 @@ struct GatewayProblem {
     var headers: HTTPFields = [:]
 
     static let challenge = "Bearer error=\"invalid_token\""
-    static let internalError = GatewayProblem(500, "internal", "Something went wrong on the server. The request id in X-Request-Id names it in the log.")
+    static let internalError = GatewayProblem(
+        500, "internal", "Something went wrong on the server. The request id in X-Request-Id names it in the log.")
 
     init(_ status: Int, _ slug: String, _ detail: String, errors: [FieldProblem]? = nil, retryAfter: Int? = nil, headers: HTTPFields = [:]) {
         self.status = status; self.slug = slug; self.detail = detail; self.errors = errors; self.retryAfter = retryAfter; self.headers = headers
@@ -37,7 +38,9 @@ struct GatewayProblem {
 
     private static let unavailable = GatewayProblem(503, "unavailable", "The platform cannot take this at the moment; try again.", retryAfter: 2)
     private static let notFound = GatewayProblem(404, "not-found", "There is no such thing, or it is not this conversation's.")
-    private static func tooLarge(_ limit: Int) -> GatewayProblem { GatewayProblem(413, "payload-too-large", "At most \(limit) bytes are accepted here.") }
+    private static func tooLarge(_ limit: Int) -> GatewayProblem {
+        GatewayProblem(413, "payload-too-large", "At most \(limit) bytes are accepted here.")
+    }
     private static func invalid(_ errors: [FieldProblem]) -> GatewayProblem {
         GatewayProblem(400, "validation-failed", errors.first?.message ?? "The request is not valid.", errors: errors)
     }
@@ -74,7 +77,8 @@ struct GatewayProblem {
     private init?(_ error: ObjectStoreError) {
         switch error {
         case .conditionFailed: self.init(412, "precondition-failed", "The object is not in the state that the request expects.")
-        case .rangeNotSatisfiable(let size): self.init(416, "range-not-satisfiable", "The range lies outside of the object.", headers: [.contentRange: "bytes */\(size)"])
+        case .rangeNotSatisfiable(let size):
+            self.init(416, "range-not-satisfiable", "The range lies outside of the object.", headers: [.contentRange: "bytes */\(size)"])
         case .invalidKey, .notFound: self = .notFound
         case .tooLarge(let limit): self = .tooLarge(limit)
         case .unavailable: self = .unavailable
@@ -86,12 +90,14 @@ struct GatewayProblem {
         "validation-failed": "Validation failed", "malformed-json": "Malformed JSON", "invalid-cursor": "Invalid cursor",
         "idempotency-mismatch": "Idempotency mismatch", "invalid-state": "Invalid state", "precondition-failed": "Precondition failed",
         "payload-too-large": "Payload too large", "range-not-satisfiable": "Range not satisfiable", "rate-limited": "Rate limited",
-        "unavailable": "Unavailable", "internal": "Internal", "method-not-allowed": "Method not allowed", "unsupported-media-type": "Unsupported media type",
+        "unavailable": "Unavailable", "internal": "Internal", "method-not-allowed": "Method not allowed",
+        "unsupported-media-type": "Unsupported media type",
     ]
 
     var response: Response {
         var body: [String: Value] = [
-            "type": .string("urn:clawbot:problem:\(slug)"), "title": .string(Self.titles[slug] ?? slug), "status": .int(status), "detail": .string(detail),
+            "type": .string("urn:clawbot:problem:\(slug)"), "title": .string(Self.titles[slug] ?? slug), "status": .int(status),
+            "detail": .string(detail),
         ]
         if let errors { body["errors"] = .array(errors.map { .object(["field": .string($0.field), "message": .string($0.message)]) }) }
         var headers = headers

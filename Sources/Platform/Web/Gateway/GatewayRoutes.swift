@@ -69,7 +69,8 @@ public struct GatewayRoutes: Sendable {
                 throw GatewayError.notFound
             }
         case ("model", 3) where path[1] == "v1" && path[2] == "messages": return try await on([.post], method) { try await model(call, .messages) }
-        case ("model", 4) where path[1...] == ["v1", "messages", "count_tokens"]: return try await on([.post], method) { try await model(call, .countTokens) }
+        case ("model", 4) where path[1...] == ["v1", "messages", "count_tokens"]:
+            return try await on([.post], method) { try await model(call, .countTokens) }
         default: throw GatewayError.notFound
         }
     }
@@ -86,7 +87,8 @@ public struct GatewayRoutes: Sendable {
     /// `X-Request-Id` as sent, when it is well-formed; else a new one.
     private static func requestId(_ request: Request) -> String {
         if let sent = request.headers[.requestId], (1...64).contains(sent.utf8.count),
-            sent.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) || (0x61...0x7a).contains($0) || "._-".utf8.contains($0) })
+            sent.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) || (0x61...0x7a).contains($0) || "._-".utf8.contains($0) }
+            )
         {
             return sent
         }
@@ -95,9 +97,11 @@ public struct GatewayRoutes: Sendable {
 
     private func refuse(_ error: any Error, _ call: GatewayCall, _ requestId: String) -> Response {
         guard let problem = GatewayProblem(error) else {
-            logger.error("a gateway call failed", metadata: [
-                "requestId": "\(requestId)", "route": "\(call.path.first ?? "")", "cause": "\(error)",
-            ])
+            logger.error(
+                "a gateway call failed",
+                metadata: [
+                    "requestId": "\(requestId)", "route": "\(call.path.first ?? "")", "cause": "\(error)",
+                ])
             return call.path.first == "model"
                 ? Self.response(ModelError(status: 500, message: GatewayProblem.internalError.detail, code: "internal"))
                 : GatewayProblem.internalError.response

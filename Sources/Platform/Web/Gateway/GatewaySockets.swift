@@ -7,8 +7,9 @@ import Logging
 import NIOCore
 import NIOPosix
 import Platform
+
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 /// The gateway for sandboxes on this machine: one small HTTP listener per session, on a Unix socket in a directory of its own
@@ -56,7 +57,9 @@ public actor GatewaySockets {
         self.owner = owner
         self.logger = logger
         respond = { request, session in
-            guard request.uri.path.hasPrefix(GatewayRoutes.prefix + "/") else { return GatewayProblem(404, "not-found", "Only \(GatewayRoutes.prefix) is served here.").response }
+            guard request.uri.path.hasPrefix(GatewayRoutes.prefix + "/") else {
+                return GatewayProblem(404, "not-found", "Only \(GatewayRoutes.prefix) is served here.").response
+            }
             return await routes.respond(to: request, socketSession: session)
         }
         try Self.makeDirectory(runtimeDirectory)
@@ -73,10 +76,13 @@ public actor GatewaySockets {
         if listeners[session] != nil { return path }
         guard path.utf8.count <= 103 else { throw SocketError.pathTooLong(path) }
         try Self.makeDirectory(directory)
-        let http = HTTP1Channel(responder: { [respond] request, writer, _ in
-            let response = await respond(request, session)
-            try await writer.write(response: response.head, body: response.body)
-        }, configuration: .init(httpDecoderConfiguration: .init(maxHeaderFieldSize: 16 * 1024, maxHeaderListSize: 16 * 1024, maxHeaderFieldCount: 100)))
+        let http = HTTP1Channel(
+            responder: { [respond] request, writer, _ in
+                let response = await respond(request, session)
+                try await writer.write(response: response.head, body: response.body)
+            },
+            configuration: .init(
+                httpDecoderConfiguration: .init(maxHeaderFieldSize: 16 * 1024, maxHeaderListSize: 16 * 1024, maxHeaderFieldCount: 100)))
         let allowed = Set([geteuid(), owner].compactMap { $0 })
         let logger = logger
         let listening = try await ServerBootstrap(group: group)
@@ -98,7 +104,8 @@ public actor GatewaySockets {
                 }
             } catch is CancellationError {
             } catch {
-                logger.warning("a gateway socket ended", metadata: ["session": "\(Digest.sha256Hex(session.partition).prefix(12))", "cause": "\(error)"])
+                logger.warning(
+                    "a gateway socket ended", metadata: ["session": "\(Digest.sha256Hex(session.partition).prefix(12))", "cause": "\(error)"])
             }
         }
         listeners[session] = Listener(channel: listening.channel, serving: serving, directory: directory)
@@ -114,7 +121,9 @@ public actor GatewaySockets {
     public func closeAll() async {
         let all = listeners
         listeners = [:]
-        for listener in all.values { await close(listener) }
+        await withDiscardingTaskGroup { group in
+            for listener in all.values { group.addTask { await self.close(listener) } }
+        }
     }
 
     public var openCount: Int { listeners.count }
@@ -136,7 +145,8 @@ public actor GatewaySockets {
             return
         }
         var status = stat()
-        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR, status.st_uid == geteuid() || geteuid() == 0, chmod(path, 0o700) == 0 else {
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR, status.st_uid == geteuid() || geteuid() == 0, chmod(path, 0o700) == 0
+        else {
             throw SocketError.cannotCreate(path)
         }
     }
@@ -147,12 +157,12 @@ public actor GatewaySockets {
     /// Only the agent's uid and ours may speak here (SEC-64).
     private static func checkPeer(_ channel: any NIOCore.Channel, _ allowed: Set<uid_t>) -> EventLoopFuture<Void> {
         #if os(Linux)
-        guard let options = channel as? any SocketOptionProvider else { return channel.eventLoop.makeSucceededVoidFuture() }
-        return options.unsafeGetSocketOption(level: .socket, name: .init(rawValue: SO_PEERCRED)).flatMapThrowing { (peer: PeerCredentials) in
-            guard allowed.contains(peer.uid) else { throw ChannelError.inappropriateOperationForState }
-        }
+            guard let options = channel as? any SocketOptionProvider else { return channel.eventLoop.makeSucceededVoidFuture() }
+            return options.unsafeGetSocketOption(level: .socket, name: .init(rawValue: SO_PEERCRED)).flatMapThrowing { (peer: PeerCredentials) in
+                guard allowed.contains(peer.uid) else { throw ChannelError.inappropriateOperationForState }
+            }
         #else
-        return channel.eventLoop.makeSucceededVoidFuture()
+            return channel.eventLoop.makeSucceededVoidFuture()
         #endif
     }
 }

@@ -20,16 +20,25 @@ enum Compaction {
         """
     }
 
-    static func opening(_ summary: String, archive: String?) -> ChatMessage {
-        .user(
-            """
-            <system-note>The conversation before this point was replaced by your summary of it\(archive.map { "; the full text is in \($0)" } ?? "").</system-note>
-            <summary>
-            \(summary)
-            </summary>
-            """)
+    static func opening(_ summary: String, archive: String?) -> String {
+        """
+        <system-note>The conversation before this point was replaced by your summary of it\(archive.map { "; the full text is in \($0)" } ?? "").</system-note>
+        <summary>
+        \(summary)
+        </summary>
+        """
     }
     static let acknowledgement = ChatMessage.assistant("Understood. I continue from this summary.")
+
+    /// The conversation with the request for its summary at the end; roles still alternate.
+    static func asking(_ text: String, after messages: [ChatMessage], withoutThinking: Bool) -> [ChatMessage] {
+        var all = messages
+        if withoutThinking {
+            all = all.map { ChatMessage(role: $0.role, content: $0.content.filter { !$0.isThinking }) }.filter { !$0.content.isEmpty }
+        }
+        if all.last?.role == .user { all[all.count - 1].content.append(.text(text)) } else { all.append(.user(text)) }
+        return all
+    }
 
     /// The newer half, beginning with a person's message, for a conversation that is too long even to be summarised.
     static func newerHalf(of messages: [ChatMessage]) -> [ChatMessage] {

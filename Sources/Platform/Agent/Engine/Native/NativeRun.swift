@@ -23,13 +23,15 @@ struct NativeRun {
     private var withoutThinking = false
     private var turns = 0
     private var inbox: Inbox
+    /// What is to happen once the gateway has accepted the final reply.
+    private let commit: @Sendable () async -> Void
 
     init(
         options: NativeEngine.Options, run: EngineRun, executor: ToolExecutor, request: MessagesRequest, session: NativeSession, logger: Logger,
-        emit: @escaping @Sendable (EngineEvent) -> Void
+        commit: @escaping @Sendable () async -> Void, emit: @escaping @Sendable (EngineEvent) -> Void
     ) {
         self.options = options; self.run = run; self.executor = executor; self.request = request; self.session = session
-        self.logger = logger; self.emit = emit
+        self.logger = logger; self.commit = commit; self.emit = emit
         maxTokens = options.maxTokens
         inbox = Inbox(gateway: run.gateway)
     }
@@ -39,8 +41,8 @@ struct NativeRun {
     // MARK: A message
 
     /// Answers `message`, which is appended to the conversation first.
-    mutating func answer(_ message: ChatMessage) async throws -> EngineOutcome {
-        try session.append(message)
+    mutating func answer(_ message: [ContentBlock]) async throws -> EngineOutcome {
+        try await session.append(user: message)
         var lastText = ""
         // Text of an answer that output limits cut into pieces.
         var pieces = ""
@@ -52,7 +54,7 @@ struct NativeRun {
                 shrinks += 1
                 try await compact(keeping: message)
             }
-            guard turns < run.payload.maxTurns else { return try finish(Self.limitNote(after: lastText, turns: turns)) }
+            guard turns < run.payload.maxTurns else { return try await finish(Self.limitNote(after: lastText, turns: turns)) }
             turns += 1
             let turn: TurnAssembler.Turn
             do {
@@ -65,10 +67,10 @@ struct NativeRun {
             }
             if turn.stopReason == .refusal {
                 // A refused turn left in the conversation is refused again: the exchange is taken back (docs: handling stop reasons).
-                try session.rollBack()
+                try await session.rollBack()
                 return .answer(answer(with: "I can't help with that request."))
             }
-            try session.append(turn.message, usage: turn.usage)
+            try await session.append(turn, model: run.payload.model)
             let text = turn.message.text
             if !text.allSatisfy(\.isWhitespace) { lastText = text }
             if !turn.message.toolUses.isEmpty {
@@ -80,37 +82,39 @@ struct NativeRun {
             case .maxTokens where continuations < Self.mostContinuations:
                 continuations += 1
                 pieces += text
-                try session.append(
-                    .user(
-                        turn.wasCutInCall
-                            ? "<system-note>Your tool call was longer than one reply can be and was not carried out. Do it in several smaller calls.</system-note>"
-                            : "<system-note>Your reply was cut at its length limit. Continue exactly where it ended, without repeating anything.</system-note>"))
+                try await note(
+                    turn.wasCutInCall
+                        ? "Your tool call was longer than one reply can be and was not carried out. Do it in several smaller calls."
+                        : "Your reply was cut at its length limit. Continue exactly where it ended, without repeating anything.")
             case .contextExceeded where shrinks < Self.mostShrinks:
                 shrinks += 1
                 pieces += text
                 try await compact(keeping: message)
-                try session.append(.user("<system-note>Continue with what you were doing.</system-note>"))
-            case .maxTokens: return try finish(pieces + text + "\n\n(I stopped here because the answer became too long. Ask me to go on if you need the rest.)")
-            case .contextExceeded: return try finish(pieces + text + "\n\n(I stopped here because the conversation became too long for the model.)")
+                try await note("Continue with what you were doing.")
+            case .maxTokens: return try await finish(pieces + text + "\n\n(I stopped here because the answer became too long. Ask me to go on if you need the rest.)")
+            case .contextExceeded: return try await finish(pieces + text + "\n\n(I stopped here because the conversation became too long for the model.)")
             case .endTurn, .toolUse, .refusal:
                 let answer = pieces + text
-                if !answer.allSatisfy(\.isWhitespace) { return try finish(answer) }
-                if await run.outbox.sent > 0 || run.payload.isScheduledTask == true { return try finish("") }
-                if !lastText.isEmpty { return try finish(lastText) }
+                if !answer.allSatisfy(\.isWhitespace) { return try await finish(answer) }
+                if await run.outbox.sent > 0 || run.payload.isScheduledTask == true { return try await finish("") }
+                if !lastText.isEmpty { return try await finish(lastText) }
                 guard !nudged else { return .failure(.agentFailed, detail: "the model ended twice without any text") }
                 nudged = true
-                try session.append(.user("<system-note>Your turn ended without any text. Write your answer to the last message now.</system-note>"))
+                try await note("Your turn ended without any text. Write your answer to the last message now.")
             }
         }
     }
 
     private mutating func runTools(_ turn: TurnAssembler.Turn) async throws {
         let results = await executor.run(turn.message.toolUses, broken: turn.brokenCalls, emit: emit)
-        var content = results.map(ContentBlock.toolResult)
         // What people wrote meanwhile; best effort, only at this boundary.
-        if !Task.isCancelled, let news = await inbox.news() { content.append(.text(news)) }
-        try session.append(ChatMessage(role: .user, content: content))
-        try session.sync()
+        let news = Task.isCancelled ? nil : await inbox.news()
+        try await session.append(results, news: news)
+    }
+
+    /// A word of the engine to the model, in the person's turn but not theirs.
+    private mutating func note(_ text: String) async throws {
+        try await session.append(user: [.text("<system-note>\(text)</system-note>")])
     }
 
     private static func limitNote(after text: String, turns: Int) -> String {
@@ -119,16 +123,13 @@ struct NativeRun {
     }
 
     /// Makes the answer durable before anybody hears it.
-    private mutating func finish(_ text: String) throws -> EngineOutcome {
-        if session.endsWithToolResults { try session.append(.assistant(text.isEmpty ? "(stopped)" : text)) }
-        try session.sync()
+    private mutating func finish(_ text: String) async throws -> EngineOutcome {
+        try await session.end(text)
         return .answer(answer(with: text))
     }
 
     private func answer(with text: String) -> EngineAnswer {
-        let session = session
-        return EngineAnswer(
-            messageId: messageId, text: text, sessionId: session.id, turns: turns, alsoAnswers: inbox.taken, commit: { session.commit() })
+        EngineAnswer(messageId: messageId, text: text, sessionId: session.id, turns: turns, alsoAnswers: inbox.taken, commit: commit)
     }
 
     // MARK: A turn
@@ -142,7 +143,8 @@ struct NativeRun {
             var separator = showedText ? "\n\n" : ""
             var shown = false
             do {
-                let turn = try await call.turn(request.body(session.encoded(withoutThinking: withoutThinking), maxTokens: maxTokens)) { text in
+                let body = request.body(try session.encoded(withoutThinking: withoutThinking), maxTokens: maxTokens)
+                let turn = try await call.turn(body) { text in
                     emit(.text(id, separator + text))
                     separator = ""
                     shown = true
@@ -175,21 +177,24 @@ struct NativeRun {
     private var fixedTokens: Int { TokenEstimate.tokens(bytes: request.toolBytes + request.systemBytes) }
 
     /// Puts a summary in the place of the conversation; `message` is what is being answered now.
-    private mutating func compact(keeping message: ChatMessage) async throws {
+    private mutating func compact(keeping message: [ContentBlock]) async throws {
+        let worked = turns > 0
         let summary = try await summarise(focus: nil)
-        try session.restart(summary: summary, pending: message)
+        try await session.restart(summary: summary, pending: message)
+        if worked { try await note("You were at work on the message above when this happened; the summary says how far you got. Go on from there.") }
         logger.info("conversation was compacted")
     }
 
     /// `/compact`: returns the reply.
     mutating func compactOnCommand() async throws -> EngineOutcome {
         guard session.messages.count >= 2 else {
-            return .answer(EngineAnswer(messageId: messageId, text: "There is nothing to compact yet: this conversation has just begun.", sessionId: session.existingID, turns: 0))
+            try await session.rollBack()
+            return .answer(answer(with: "There is nothing to compact yet: this conversation has just begun."))
         }
         let before = session.contextTokens(fixed: fixedTokens)
         let summary = try await summarise(focus: run.payload.prompt)
-        try session.restart(summary: summary, pending: nil)
-        try session.sync()
+        try await session.restart(summary: summary, pending: nil)
+        try await session.end("")
         let after = session.contextTokens(fixed: fixedTokens)
         return .answer(
             answer(with: "Compacted the conversation: about \(TokenEstimate.text(before)) tokens became about \(TokenEstimate.text(after)). The full text is kept in the workspace under `conversations/`."))
@@ -201,7 +206,8 @@ struct NativeRun {
         var messages = session.messages
         for _ in 0..<4 {
             try Task.checkCancellation()
-            let conversation = try EncodedConversation(messages + [.user(text)], withoutThinking: withoutThinking)
+            var conversation = EncodedConversation()
+            try conversation.update(to: Compaction.asking(text, after: messages, withoutThinking: withoutThinking))
             do {
                 let summary = try await quietTurn(conversation)
                 if !summary.allSatisfy(\.isWhitespace) { return summary }
@@ -232,10 +238,11 @@ struct NativeRun {
 
     // MARK: /context
 
-    func contextReport(parts: [(String, Int)]) -> EngineOutcome {
+    mutating func contextReport(parts: [(String, Int)]) async throws -> EngineOutcome {
         let text = ContextReport.text(
             parts: parts + [("Tools", TokenEstimate.tokens(bytes: request.toolBytes))], messages: session.messages, lastUsage: session.lastUsage,
             window: options.contextWindow, model: run.payload.model)
-        return .answer(EngineAnswer(messageId: messageId, text: text, sessionId: session.existingID, turns: 0))
+        try await session.rollBack()
+        return .answer(answer(with: text))
     }
 }

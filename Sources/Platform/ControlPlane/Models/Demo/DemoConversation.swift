@@ -27,16 +27,20 @@ struct DemoConversation {
     /// nil when the request is none that a model could answer (no messages, or the last one is the assistant's).
     init?(_ request: Value) {
         guard let messages = request["messages"]?.array, messages.last?["role"]?.string == "user" else { return nil }
-        let asked = messages.lastIndex { $0["role"]?.string == "user" && !Self.blocks($0["content"]).contains { $0["type"]?.string == "tool_result" } }
+        let asked = messages.lastIndex {
+            $0["role"]?.string == "user" && !Self.blocks($0["content"]).contains { $0["type"]?.string == "tool_result" }
+        }
         guard let asked else { return nil }
         let question = Self.blocks(messages[asked]["content"])
         let text = question.compactMap { $0["type"]?.string == "text" ? $0["text"]?.string : nil }.joined(separator: "\n")
         attachments = question.count { ["image", "document"].contains($0["type"]?.string) }
         isFirstTurn = !messages[..<asked].contains { $0["role"]?.string == "assistant" }
         system = Self.blocks(request["system"]).compactMap { $0["text"]?.string }.joined(separator: "\n")
-        tools = Dictionary((request["tools"]?.array ?? []).compactMap { tool in
-            tool["name"]?.string.map { ($0, Set((tool["input_schema"]?["properties"]?.object ?? [:]).keys)) }
-        }) { first, _ in first }
+        tools = Dictionary(
+            (request["tools"]?.array ?? []).compactMap { tool in
+                tool["name"]?.string.map { ($0, Set((tool["input_schema"]?["properties"]?.object ?? [:]).keys)) }
+            }
+        ) { first, _ in first }
 
         steps = []
         var open: [String: (name: String, input: Value)] = [:]
@@ -53,7 +57,9 @@ struct DemoConversation {
 
         let context = DemoText.tag("context", in: text)
         timezone = context.flatMap { DemoText.attribute("timezone", in: $0) }.flatMap(TimeZone.init(identifier:)) ?? .gmt
-        now = context.flatMap { DemoText.attribute("now", in: $0) ?? DemoText.attribute("time", in: $0) }.flatMap { [timezone] in DemoText.localTime($0, in: timezone) }
+        now = context.flatMap { DemoText.attribute("now", in: $0) ?? DemoText.attribute("time", in: $0) }.flatMap { [timezone] in
+            DemoText.localTime($0, in: timezone)
+        }
         said = DemoText.lastMessage(in: text)
     }
 
@@ -78,7 +84,9 @@ enum DemoText {
             return unescaped(String(text[open.upperBound..<end])).trimmingCharacters(in: .whitespacesAndNewlines)
         }
         var rest = text
-        if let open = rest.range(of: "<context"), let close = rest.range(of: ">", range: open.upperBound..<rest.endIndex) { rest.removeSubrange(open.lowerBound..<close.upperBound) }
+        if let open = rest.range(of: "<context"), let close = rest.range(of: ">", range: open.upperBound..<rest.endIndex) {
+            rest.removeSubrange(open.lowerBound..<close.upperBound)
+        }
         return unescaped(rest.replacingOccurrences(of: "</context>", with: "")).trimmingCharacters(in: .whitespacesAndNewlines)
     }
 
@@ -92,7 +100,9 @@ enum DemoText {
         return unescaped(String(tag[start.upperBound..<end.lowerBound]))
     }
     static func unescaped(_ text: String) -> String {
-        [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&apos;", "'"), ("&amp;", "&")].reduce(text) { $0.replacingOccurrences(of: $1.0, with: $1.1) }
+        [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&apos;", "'"), ("&amp;", "&")].reduce(text) {
+            $0.replacingOccurrences(of: $1.0, with: $1.1)
+        }
     }
 
     /// Reads `2026-03-01T09:00:00` (also without seconds) as local, `…Z` as UTC.
@@ -102,8 +112,10 @@ enum DemoText {
         guard numbers.count >= 5 else { return nil }
         var calendar = Calendar(identifier: .gregorian)
         calendar.timeZone = timezone
-        return calendar.date(from: DateComponents(
-            year: numbers[0], month: numbers[1], day: numbers[2], hour: numbers[3], minute: numbers[4], second: numbers.count > 5 ? numbers[5] : 0))
+        return calendar.date(
+            from: DateComponents(
+                year: numbers[0], month: numbers[1], day: numbers[2], hour: numbers[3], minute: numbers[4], second: numbers.count > 5 ? numbers[5] : 0
+            ))
     }
     static func localText(_ date: Date, in timezone: TimeZone) -> String {
         var calendar = Calendar(identifier: .gregorian)
@@ -119,9 +131,13 @@ enum DemoText {
         for line in shown.split(separator: "\n", omittingEmptySubsequences: false) {
             let digits = line.drop { $0 == " " }.prefix { $0.isNumber }
             let rest = line.drop { $0 == " " }.dropFirst(digits.count)
-            if !digits.isEmpty, let mark = rest.first, mark == "→" || mark == "\t" || mark == "|" { lines.append(String(rest.dropFirst())) }
-            else if line.hasPrefix("<system-reminder>") { break }
-            else if digits.isEmpty { lines.append(String(line)) }
+            if !digits.isEmpty, let mark = rest.first, mark == "→" || mark == "\t" || mark == "|" {
+                lines.append(String(rest.dropFirst()))
+            } else if line.hasPrefix("<system-reminder>") {
+                break
+            } else if digits.isEmpty {
+                lines.append(String(line))
+            }
         }
         while lines.last?.isEmpty == true { lines.removeLast() }
         return lines

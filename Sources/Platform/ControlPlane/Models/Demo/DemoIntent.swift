@@ -32,7 +32,9 @@ enum DemoIntent: Equatable {
     }
 
     private static func read(_ text: String) -> DemoIntent {
-        if let mark = text.range(of: "Reminder: ") , text.hasPrefix("Reminder: ") || text[..<mark.lowerBound].localizedCaseInsensitiveContains("scheduled") {
+        if let mark = text.range(of: "Reminder: "),
+            text.hasPrefix("Reminder: ") || text[..<mark.lowerBound].localizedCaseInsensitiveContains("scheduled")
+        {
             return .reminderDue(String(text[mark.upperBound...]).trimmingCharacters(in: .whitespacesAndNewlines))
         }
         var words = Words(text)
@@ -41,28 +43,51 @@ enum DemoIntent: Equatable {
         if words.isEmpty { return .greet }
         words.skip("please"); words.skip("can", "you"); words.skip("could", "you"); words.skip("please")
 
-        if words.is("help") || words.starts("what", "can", "you", "do") || words.starts("who", "are", "you") || words.starts("start") && words.count == 1 { return .help }
+        if words.is("help") || words.starts("what", "can", "you", "do") || words.starts("who", "are", "you")
+            || words.starts("start") && words.count == 1
+        {
+            return .help
+        }
         if words.skip("remember") { words.skip("that"); return words.isEmpty ? .recall : .remember(words.rest) }
-        if words.starts("what", "do", "you", "remember") || words.starts("do", "you", "remember") || words.starts("recall") || words.starts("what", "did", "i", "tell") || words.starts("what", "do", "you", "know") { return .recall }
-        if words.starts("list", "files") || words.starts("list", "the", "files") || words.starts("list", "my", "files") || words.starts("show", "files") || words.starts("list", "all", "files") || words.is("ls") { return .listFiles }
+        if words.starts("what", "do", "you", "remember") || words.starts("do", "you", "remember") || words.starts("recall")
+            || words.starts("what", "did", "i", "tell") || words.starts("what", "do", "you", "know")
+        {
+            return .recall
+        }
+        if words.starts("list", "files") || words.starts("list", "the", "files") || words.starts("list", "my", "files")
+            || words.starts("show", "files") || words.starts("list", "all", "files") || words.is("ls")
+        {
+            return .listFiles
+        }
         if words.skip("count", "to"), let top = Int(words.first.filter(\.isNumber)) { return .count(to: max(1, min(top, 2000))) }
         if let intent = file(words) { return intent }
-        if words.skip("run", "command") || words.skip("run", "the", "command") || words.skip("run") || words.skip("execute") || words.skip("$") { if !words.isEmpty { return .run(unquoted(words.rest)) } }
+        if words.skip("run", "command") || words.skip("run", "the", "command") || words.skip("run") || words.skip("execute") || words.skip("$") {
+            if !words.isEmpty { return .run(unquoted(words.rest)) }
+        }
         if let intent = reminder(words) { return intent }
-        if words.starts("list", "tasks") || words.starts("list", "reminders") || words.starts("list", "my", "tasks") || words.starts("list", "my", "reminders") || words.starts("show", "tasks") { return .listTasks }
+        if words.starts("list", "tasks") || words.starts("list", "reminders") || words.starts("list", "my", "tasks")
+            || words.starts("list", "my", "reminders") || words.starts("show", "tasks")
+        {
+            return .listTasks
+        }
         if words.skip("cancel", "task") || words.skip("cancel", "reminder") { return .cancelTask(words.first) }
-        if words.skip("search", "history", "for") || words.skip("search", "history") || words.skip("search", "for") { return .searchHistory(unquoted(words.rest)) }
+        if words.skip("search", "history", "for") || words.skip("search", "history") || words.skip("search", "for") {
+            return .searchHistory(unquoted(words.rest))
+        }
         if text.hasSuffix("?") { return .question }
         return .other
     }
 
     private static func file(_ start: Words) -> DemoIntent? {
         var words = start
-        if words.skip("write", "a", "file") || words.skip("write", "file") || words.skip("create", "a", "file") || words.skip("create", "file") || words.skip("write", "the", "file") || words.skip("make", "a", "file") {
+        if words.skip("write", "a", "file") || words.skip("write", "file") || words.skip("create", "a", "file") || words.skip("create", "file")
+            || words.skip("write", "the", "file") || words.skip("make", "a", "file")
+        {
             words.skip("called"); words.skip("named")
             let name = unquoted(words.pop())
             guard !name.isEmpty else { return nil }
-            words.skip("with", "the", "content"); words.skip("with", "the", "text"); words.skip("with", "content"); words.skip("with"); words.skip("containing"); words.skip("that", "says")
+            words.skip("with", "the", "content"); words.skip("with", "the", "text"); words.skip("with", "content"); words.skip("with");
+            words.skip("containing"); words.skip("that", "says")
             var content = words.rest
             var send = false
             for ending in [" and send it back to me", " and send it to me", " and send it back", " and send me the file", " and send it"] {
@@ -72,10 +97,14 @@ enum DemoIntent: Equatable {
             return .writeFile(name: name.hasSuffix(",") ? String(name.dropLast()) : name, content: unquoted(content), send: send)
         }
         words = start
-        if words.skip("send", "me", "the", "file") || words.skip("send", "the", "file") || words.skip("send", "me", "file") || words.skip("send", "file") {
+        if words.skip("send", "me", "the", "file") || words.skip("send", "the", "file") || words.skip("send", "me", "file")
+            || words.skip("send", "file")
+        {
             return words.isEmpty ? nil : .sendFile(name(words.pop()))
         }
-        if words.skip("read", "the", "file") || words.skip("show", "the", "file") || words.skip("read", "file") || words.skip("show", "file") || words.skip("show", "me", "the", "file") {
+        if words.skip("read", "the", "file") || words.skip("show", "the", "file") || words.skip("read", "file") || words.skip("show", "file")
+            || words.skip("show", "me", "the", "file")
+        {
             return words.isEmpty ? nil : .showFile(name(words.pop()))
         }
         return nil
@@ -153,7 +182,9 @@ enum DemoIntent: Equatable {
 
     private static func unquoted(_ text: String) -> String {
         let text = text.trimmingCharacters(in: .whitespacesAndNewlines)
-        for quote in ["\"", "'", "`"] where text.count >= 2 && text.hasPrefix(quote) && text.hasSuffix(quote) { return String(text.dropFirst().dropLast()) }
+        for quote in ["\"", "'", "`"] where text.count >= 2 && text.hasPrefix(quote) && text.hasSuffix(quote) {
+            return String(text.dropFirst().dropLast())
+        }
         return text
     }
 }

@@ -39,7 +39,9 @@ private struct Plan {
 
     func next() -> Turn {
         // A tool loop of the demo is at most six calls long, whatever the tools answer.
-        guard steps.count < 6 else { return say("I tried several times and it did not work. The last answer was: \(excerpt(steps.last?.result ?? ""))") }
+        guard steps.count < 6 else {
+            return say("I tried several times and it did not work. The last answer was: \(excerpt(steps.last?.result ?? ""))")
+        }
         switch DemoIntent(conversation.said) {
         case .greet: return say(greeting)
         case .help: return say(help)
@@ -49,7 +51,10 @@ private struct Plan {
         case .listFiles: return listFiles()
         case .writeFile(let name, let content, let send): return write(name, content, send: send)
         case .sendFile(let name): return sendFile(name)
-        case .showFile(let name): return once("Read", [("file_path", .string(path(name)))]) { "`\(name)` says:\n```\n\(excerpt(DemoText.unnumbered($0.result).joined(separator: "\n")))\n```" }
+        case .showFile(let name):
+            return once("Read", [("file_path", .string(path(name)))]) {
+                "`\(name)` says:\n```\n\(excerpt(DemoText.unnumbered($0.result).joined(separator: "\n")))\n```"
+            }
         case .run(let command):
             return once("Bash", [("command", .string(command)), ("description", "Run the command that was asked for")]) { step in
                 step.isError ? "`\(command)` failed:\n```\n\(excerpt(step.result))\n```" : "`\(command)` printed:\n```\n\(excerpt(step.result))\n```"
@@ -58,7 +63,8 @@ private struct Plan {
         case .tooOften: return say("A reminder can repeat once a minute at most.")
         case .listTasks: return once("mcp__clawbot__list_tasks", []) { "These are the scheduled tasks of this conversation:\n\(excerpt($0.result))" }
         case .cancelTask(let id): return once("mcp__clawbot__cancel_task", [("taskId|task_id|id", .string(id))]) { excerpt($0.result) }
-        case .searchHistory(let query): return once("mcp__clawbot__search_history", [("query", .string(query))]) { "The history says:\n\(excerpt($0.result))" }
+        case .searchHistory(let query):
+            return once("mcp__clawbot__search_history", [("query", .string(query))]) { "The history says:\n\(excerpt($0.result))" }
         case .count(let top): return say((1...top).map(String.init).joined(separator: " "))
         case .reminderDue(let what): return say("⏰ Reminder: \(what)")
         case .other: return say(echo)
@@ -101,8 +107,7 @@ private struct Plan {
         var input: [String: Value] = [:]
         for (names, value) in parameters {
             let choices = names.split(separator: "|").map(String.init)
-            if let name = choices.first(where: schema.contains) { input[name] = value }
-            else if schema.isEmpty { input[choices[0]] = value }
+            if let name = choices.first(where: schema.contains) { input[name] = value } else if schema.isEmpty { input[choices[0]] = value }
         }
         return Turn(text: "", tool: .init(name: tool, input: input))
     }
@@ -123,7 +128,8 @@ private struct Plan {
             guard let last = anchor(lines) else {
                 return use("Write", [("file_path", .string(DemoModel.memoryFile)), ("content", .string("# Notes\n\n\(note)\n"))])
             }
-            return use("Edit", [("file_path", .string(DemoModel.memoryFile)), ("old_string", .string(last)), ("new_string", .string("\(last)\n\(note)"))])
+            return use(
+                "Edit", [("file_path", .string(DemoModel.memoryFile)), ("old_string", .string(last)), ("new_string", .string("\(last)\n\(note)"))])
         case "Write", "Edit":
             return step.isError ? failed(step) : say("I will remember: \(fact)")
         default: return failed(step)
@@ -154,9 +160,13 @@ private struct Plan {
         if let question {
             let asked = Self.keywords(question)
             let found = notes.filter { !Self.keywords($0).isDisjoint(with: asked) }
-            return say(found.isEmpty ? "I do not know; I am only the demo. I have \(notes.count) note(s) in my memory." : "From my memory: \(found.joined(separator: "; "))")
+            return say(
+                found.isEmpty
+                    ? "I do not know; I am only the demo. I have \(notes.count) note(s) in my memory."
+                    : "From my memory: \(found.joined(separator: "; "))")
         }
-        return say(notes.isEmpty ? "I remember nothing yet. Tell me: remember that …" : "I remember:\n" + notes.map { "- \($0)" }.joined(separator: "\n"))
+        return say(
+            notes.isEmpty ? "I remember nothing yet. Tell me: remember that …" : "I remember:\n" + notes.map { "- \($0)" }.joined(separator: "\n"))
     }
     private static func notes(_ lines: [String]) -> [String] { lines.filter { $0.hasPrefix("- ") }.map { String($0.dropFirst(2)) } }
     private static func keywords(_ text: String) -> Set<String> {
@@ -166,7 +176,9 @@ private struct Plan {
 
     private func listFiles() -> Turn {
         if conversation.tools["Glob"] == nil { return once("Bash", [("command", "ls -la")]) { "My files:\n```\n\(excerpt($0.result))\n```" } }
-        return once("Glob", [("pattern", "**/*"), ("path", .string(String(DemoModel.workspace.dropLast())))]) { "My files:\n```\n\(excerpt($0.result))\n```" }
+        return once("Glob", [("pattern", "**/*"), ("path", .string(String(DemoModel.workspace.dropLast())))]) {
+            "My files:\n```\n\(excerpt($0.result))\n```"
+        }
     }
 
     private func write(_ name: String, _ content: String, send: Bool) -> Turn {
@@ -191,13 +203,20 @@ private struct Plan {
         let (type, value, words): (String, String, String) =
             switch when {
             case .after(let seconds):
-                ("once", DemoText.localText(now + TimeInterval(seconds), in: zone), "at \(DemoText.localText(now + TimeInterval(seconds), in: zone)) (\(zone.identifier))")
+                (
+                    "once", DemoText.localText(now + TimeInterval(seconds), in: zone),
+                    "at \(DemoText.localText(now + TimeInterval(seconds), in: zone)) (\(zone.identifier))"
+                )
             case .every(let seconds): ("interval", String(seconds / 60 * 60_000), "every \(seconds / 60) minute(s)")
             case .daily(let hour, let minute): ("cron", "\(minute) \(hour) * * *", "every day at \(hour):\(minute < 10 ? "0" : "")\(minute)")
             }
-        return once("mcp__clawbot__schedule_task", [
-            ("prompt", .string("Reminder: \(what)")), ("scheduleType|schedule_type|type", .string(type)), ("scheduleValue|schedule_value|value", .string(value)),
-            ("timezone", .string(zone.identifier)),
-        ]) { _ in "I will remind you \(words): \(what)" }
+        return once(
+            "mcp__clawbot__schedule_task",
+            [
+                ("prompt", .string("Reminder: \(what)")), ("scheduleType|schedule_type|type", .string(type)),
+                ("scheduleValue|schedule_value|value", .string(value)),
+                ("timezone", .string(zone.identifier)),
+            ]
+        ) { _ in "I will remind you \(words): \(what)" }
     }
 }

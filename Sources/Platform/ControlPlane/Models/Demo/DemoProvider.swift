@@ -55,7 +55,9 @@ private struct DemoMessage {
         stopReason = turn.tool != nil ? "tool_use" : cut ? "max_tokens" : "end_turn"
     }
 
-    private static func inputText(_ tool: DemoModel.Turn.ToolUse) -> String { (try? JSON.data(.object(tool.input))).map { String(decoding: $0, as: UTF8.self) } ?? "{}" }
+    private static func inputText(_ tool: DemoModel.Turn.ToolUse) -> String {
+        (try? JSON.data(.object(tool.input))).map { String(decoding: $0, as: UTF8.self) } ?? "{}"
+    }
 
     private func usage(output: Int) -> Value {
         .object(["input_tokens": .int(inputTokens), "output_tokens": .int(output), "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0])
@@ -64,7 +66,9 @@ private struct DemoMessage {
     var json: Value {
         var content: [Value] = []
         if !text.isEmpty { content.append(.object(["type": "text", "text": .string(text)])) }
-        if let tool { content.append(.object(["type": "tool_use", "id": .string(toolID), "name": .string(tool.name), "input": .object(tool.input)])) }
+        if let tool {
+            content.append(.object(["type": "tool_use", "id": .string(toolID), "name": .string(tool.name), "input": .object(tool.input)]))
+        }
         return .object([
             "id": .string(id), "type": "message", "role": "assistant", "model": .string(model), "content": .array(content),
             "stop_reason": .string(stopReason), "stop_sequence": .null, "usage": usage(output: outputTokens),
@@ -73,21 +77,30 @@ private struct DemoMessage {
 
     var events: [ByteBuffer] {
         var events = [
-            ServerSentEvents.event("message_start", .object(["type": "message_start", "message": .object([
-                "id": .string(id), "type": "message", "role": "assistant", "model": .string(model), "content": .array([]),
-                "stop_reason": .null, "stop_sequence": .null, "usage": usage(output: 1),
-            ])]))
+            ServerSentEvents.event(
+                "message_start",
+                .object([
+                    "type": "message_start",
+                    "message": .object([
+                        "id": .string(id), "type": "message", "role": "assistant", "model": .string(model), "content": .array([]),
+                        "stop_reason": .null, "stop_sequence": .null, "usage": usage(output: 1),
+                    ]),
+                ]))
         ]
         var index = 0
         func block(_ start: Value, deltas: [Value]) {
-            events.append(ServerSentEvents.event("content_block_start", .object(["type": "content_block_start", "index": .int(index), "content_block": start])))
+            events.append(
+                ServerSentEvents.event("content_block_start", .object(["type": "content_block_start", "index": .int(index), "content_block": start])))
             if index == 0 { events.append(ServerSentEvents.event("ping", .object(["type": "ping"]))) }
-            events += deltas.map { ServerSentEvents.event("content_block_delta", .object(["type": "content_block_delta", "index": .int(index), "delta": $0])) }
+            events += deltas.map {
+                ServerSentEvents.event("content_block_delta", .object(["type": "content_block_delta", "index": .int(index), "delta": $0]))
+            }
             events.append(ServerSentEvents.event("content_block_stop", .object(["type": "content_block_stop", "index": .int(index)])))
             index += 1
         }
         if !text.isEmpty {
-            block(.object(["type": "text", "text": ""]), deltas: Self.pieces(text, of: 24).map { .object(["type": "text_delta", "text": .string($0)]) })
+            block(
+                .object(["type": "text", "text": ""]), deltas: Self.pieces(text, of: 24).map { .object(["type": "text_delta", "text": .string($0)]) })
         }
         if let tool {
             block(
@@ -95,9 +108,13 @@ private struct DemoMessage {
                 deltas: [.object(["type": "input_json_delta", "partial_json": ""])]
                     + Self.pieces(Self.inputText(tool), of: 40).map { .object(["type": "input_json_delta", "partial_json": .string($0)]) })
         }
-        events.append(ServerSentEvents.event("message_delta", .object([
-            "type": "message_delta", "delta": .object(["stop_reason": .string(stopReason), "stop_sequence": .null]), "usage": .object(["output_tokens": .int(outputTokens)]),
-        ])))
+        events.append(
+            ServerSentEvents.event(
+                "message_delta",
+                .object([
+                    "type": "message_delta", "delta": .object(["stop_reason": .string(stopReason), "stop_sequence": .null]),
+                    "usage": .object(["output_tokens": .int(outputTokens)]),
+                ])))
         events.append(ServerSentEvents.event("message_stop", .object(["type": "message_stop"])))
         return events
     }

@@ -13,7 +13,7 @@ extension API {
                 try await answering {
                     let created = try await services.users.create(
                         email: (call.body["email"]?.string ?? "").lowercased(), displayName: call.body["displayName"]?.string,
-                        plan: call.body["plan"]?.string.flatMap(Plan.init) ?? .free, isAdmin: call.body["isAdmin"]?.bool ?? false)
+                        plan: call.body["plan"]?.string.flatMap(Plan.init) ?? .free, isAdmin: call.body["isAdmin"]?.bool ?? false, by: try call.user)
                     var fields = try view(created.user).object ?? [:]
                     if let password = created.temporaryPassword { fields["temporaryPassword"] = .string(password.reveal()) }
                     return .created(.object(fields), at: "\(path)/\(created.user.userId.rawValue)")
@@ -32,9 +32,9 @@ extension API {
                     return .json(try view(await someUser(call)))
                 }
             },
-            Route(.post, path + "/{userId}/reset-password", access: .admin, body: .json(Shapes.empty), resource: someUser) { _, user in
+            Route(.post, path + "/{userId}/reset-password", access: .admin, body: .json(Shapes.empty), resource: someUser) { call, user in
                 try await answering {
-                    let password = try await services.users.resetPassword(of: user.userId)
+                    let password = try await services.users.resetPassword(of: user.userId, by: try call.user)
                     return .json(.fields(["temporaryPassword": password.map { .string($0.reveal()) }]))
                 }
             },

@@ -56,10 +56,7 @@ struct MessagesRequest {
         for (index, turn) in turns.enumerated() {
             if index > 0 { out.writeString(",") }
             out.writeString(#"{"role":"\#(turn.role.rawValue)","content":["#)
-            for (at, blocks) in turn.blocks.enumerated() {
-                if at > 0 { out.writeString(",") }
-                out.writeBytes(at == turn.blocks.count - 1 && marked.contains(index) ? Self.marked(blocks) : blocks)
-            }
+            out.writeBytes(marked.contains(index) ? Self.marked(turn.blocks) : turn.blocks)
             out.writeString("]}")
         }
         out.writeString("]}")
@@ -70,32 +67,29 @@ struct MessagesRequest {
     private static func marked(_ object: [UInt8]) -> [UInt8] { object.dropLast() + marker + [UInt8(ascii: "}")] }
 }
 
-/// The messages of a conversation as they are sent: neighbours of one role joined to one turn, each message encoded once.
+/// The messages of a conversation as they are sent, each encoded once.
 struct EncodedConversation {
     struct Turn {
-        var role: ChatMessage.Role
-        /// The blocks of each message of the turn, comma-separated.
-        var blocks: [[UInt8]]
+        var message: ChatMessage
+        /// Its blocks, comma-separated.
+        var blocks: [UInt8]
+        var role: ChatMessage.Role { message.role }
     }
     private(set) var turns: [Turn] = []
     private(set) var bytes = 0
 
-    /// - Parameter withoutThinking: leaves thinking blocks out, for a model that does not take another's back.
-    init(_ messages: [ChatMessage], withoutThinking: Bool = false) throws {
-        for message in messages { try append(message, withoutThinking: withoutThinking) }
-    }
+    init() {}
 
-    mutating func append(_ message: ChatMessage, withoutThinking: Bool = false) throws {
-        let content = withoutThinking ? message.content.filter { !$0.isThinking } : message.content
-        // The API takes no empty content.
-        guard !content.isEmpty else { return }
-        let encoded = Array(try JSON.encode(content).dropFirst().dropLast())
-        bytes += encoded.count + 40
-        if turns.last?.role == message.role {
-            turns[turns.count - 1].blocks.append(encoded)
-        } else {
-            turns.append(Turn(role: message.role, blocks: [encoded]))
+    /// Encodes what is new or changed; messages must alternate and have content.
+    mutating func update(to messages: [ChatMessage]) throws {
+        var same = 0
+        while same < min(turns.count, messages.count), turns[same].message == messages[same] { same += 1 }
+        turns.removeSubrange(same...)
+        for message in messages[same...] {
+            turns.append(Turn(message: message, blocks: Array(try JSON.encode(message.content).dropFirst().dropLast())))
         }
+        turns.removeAll { $0.blocks.isEmpty }
+        bytes = turns.reduce(0) { $0 + $1.blocks.count + 40 }
     }
 }
 

@@ -1,0 +1,41 @@
+import Foundation
+import Platform
+
+/// What the platform's own tools act with: the conversation's gateway, and nothing else. They are named `mcp__clawbot__<tool>`
+/// in every engine.
+struct PlatformTools: Sendable {
+    static let prefix = "mcp__clawbot__"
+    let run: EngineRun
+
+    /// All of them, in a fixed order (the prompt cache holds only while the order does).
+    var all: [any AgentTool] {
+        [
+            SendMessageTool(run: run), SendFileTool(run: run), ScheduleTaskTool(run: run), ListTasksTool(run: run),
+            PauseTaskTool(run: run), ResumeTaskTool(run: run), CancelTaskTool(run: run), UpdateTaskTool(run: run), SearchHistoryTool(run: run),
+        ]
+    }
+}
+
+/// Turns the gateway's refusals into sentences for the model; a dead grant and cancellation pass through, because they end the run.
+func platformCall<T: Sendable>(_ call: () async throws -> T) async throws -> T {
+    do {
+        return try await call()
+    } catch GatewayError.refused(_, _, let detail) {
+        throw ToolError(detail)
+    } catch GatewayError.unavailable(let sentence) {
+        throw ToolError(sentence)
+    }
+}
+
+extension Value {
+    func optionalText(_ name: String, most: Int) throws -> String? {
+        guard let value = self[name], value != .null else { return nil }
+        guard let text = value.string else { throw ToolError("`\(name)` must be a string.") }
+        guard text.utf8.count <= most else { throw ToolError("`\(name)` is longer than \(most) bytes.") }
+        return text.isEmpty ? nil : text
+    }
+    func text(_ name: String, most: Int) throws -> String {
+        guard let text = try optionalText(name, most: most), !text.allSatisfy(\.isWhitespace) else { throw ToolError("`\(name)` is missing.") }
+        return text
+    }
+}

@@ -1,2 +1,0 @@
-import Platform
-public typealias Run = Platform.Run
