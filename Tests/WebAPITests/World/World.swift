@@ -187,13 +187,13 @@ struct ScriptedSignIn: SignInService {
 }
 
 struct NoUserAdministration: UserAdministration {
-    func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool) async throws -> (user: User, temporaryPassword: Secret?) {
+    func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool, by admin: UserID) async throws -> (user: User, temporaryPassword: Secret?) {
         throw UserAdministrationError.emailInUse
     }
     func setStatus(_ status: User.Status, of user: UserID, by admin: UserID) async throws {
         if user == admin { throw UserAdministrationError.selfModification }
     }
-    func resetPassword(of user: UserID) async throws -> Secret? { nil }
+    func resetPassword(of user: UserID, by admin: UserID) async throws -> Secret? { nil }
     func delete(_ user: UserID, by admin: UserID) async throws {}
 }
 

@@ -121,17 +121,17 @@ enum ProblemMapping {
     static func problem(for error: any Error) -> Problem? {
         switch error {
         case let problem as Problem: problem
-        case let error as ManagementError: problem(for: error)
-        case let error as TaskError: problem(for: error)
-        case let error as RecordStoreError: problem(for: error)
-        case let error as ObjectStoreError: problem(for: error)
+        case let error as ManagementError: management(error)
+        case let error as TaskError: task(error)
+        case let error as RecordStoreError: record(error)
+        case let error as ObjectStoreError: object(error)
         case is TokenError: .unauthenticated
         case SecretStoreError.unavailable: .unavailable()
         default: nil
         }
     }
 
-    private static func problem(for error: ManagementError) -> Problem {
+    private static func management(_ error: ManagementError) -> Problem {
         switch error {
         case .notFound: .notFound
         case .invalid(let errors): .invalid(errors)
@@ -149,7 +149,7 @@ enum ProblemMapping {
         }
     }
 
-    private static func problem(for error: TaskError) -> Problem {
+    private static func task(_ error: TaskError) -> Problem {
         switch error {
         case .notFound: .notFound
         case .invalid(let problems): .invalid(problems.map { FieldError($0.field, $0.message) })
@@ -159,7 +159,7 @@ enum ProblemMapping {
         }
     }
 
-    private static func problem(for error: RecordStoreError) -> Problem? {
+    private static func record(_ error: RecordStoreError) -> Problem? {
         switch error {
         case .invalidCursor: Problem(.invalidCursor, "This cursor is not valid here.")
         case .unavailable: .unavailable()
@@ -168,7 +168,7 @@ enum ProblemMapping {
         }
     }
 
-    private static func problem(for error: ObjectStoreError) -> Problem? {
+    private static func object(_ error: ObjectStoreError) -> Problem? {
         switch error {
         case .unavailable: .unavailable()
         case .tooLarge(let limit): .tooLarge(limit)

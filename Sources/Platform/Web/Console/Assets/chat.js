@@ -35,7 +35,7 @@ export function chat(bot, conversation = "main") {
   const submit = h("button", { type: "submit", class: "main" }, "Send");
   const form = h("form", { class: "compose" }, chosen,
     h("div", { class: "row" },
-      h("button", { type: "button", class: "quiet", "aria-label": "Attach files", title: "Attach files", onclick: () => pick.click() }, "＋"),
+      h("button", { type: "button", class: "quiet", "aria-label": "Attach files", title: "Attach files", onclick: () => pick.click() }, "+"),
       pick, text, submit),
     h("p", { class: "hint" }, "Enter sends, Shift+Enter starts a new line. /help lists the commands."));
 
@@ -112,12 +112,12 @@ export function chat(bot, conversation = "main") {
       if (known) known.element.replaceWith(element);
       else {
         const next = [...messages.values()].filter((m) => m.message.timestamp > message.timestamp).sort((a, b) => (a.message.timestamp < b.message.timestamp ? -1 : 1))[0];
-        log.insertBefore(element, next?.element ?? firstDraft());
+        log.insertBefore(element, next?.element ?? (message.isBotMessage ? openDraft() : openDraft() ?? tools?.element ?? null));
       }
       messages.set(message.messageId, { message, element });
     });
   }
-  const firstDraft = () => [...drafts.values()][0]?.element ?? tools?.element ?? null;
+  const openDraft = () => [...drafts.values()][0]?.element ?? null;
   function forget(id) { messages.get(id)?.element.remove(); messages.delete(id); }
 
   async function load() {
@@ -294,7 +294,7 @@ export function chat(bot, conversation = "main") {
   load().then(connect, (error) => { state.textContent = error.message; });
 
   return {
-    view: h("section", { class: "chat", "aria-label": `Chat with ${bot.name}` }, scroll, state, form),
+    view: h("section", { class: "talk", "aria-label": `Chat with ${bot.name}` }, scroll, state, form),
     leave() { closed = true; stopFollowing(); },
     get working() { return typing; },
   };
