@@ -92,7 +92,8 @@ struct Installation: Sendable {
             providers: ProviderResolution(records: ports.records, secrets: ports.secrets, stage: configuration.stage, kinds: providerKinds),
             quota: foundation.ledger, signer: keys.grantSigner, time: time, logger: logger, hooks: hooks)
         let gatewayRoutes = GatewayRoutes(gateway: gateway, logger: logger)
-        let sockets = try GatewaySockets(routes: gatewayRoutes, runtimeDirectory: runtimeDirectory(data, "g"), owner: launcher.isolation == .namespacesAndUID ? 2_000_000 : nil, logger: logger)
+        let sockets = try GatewaySockets(routes: gatewayRoutes, runtimeDirectory: runtimeDirectory(data, "g"), 
+            peers: launcher.isolation == .namespacesAndUID ? 2_000_000...2_999_999 : nil, logger: logger)
         let compute = DedicatedTasks(
             launcher: launcher, mounts: DirectoryMounts(objects: ports.objects), door: SocketDoor(sockets: sockets), http: clients.agents,
             limits: .init(
@@ -238,6 +239,7 @@ struct Installation: Sendable {
             foundation.directory.forget(channel: type, of: bot)
             await plane.wake.changed()
         }
+        notices.groupChanged = { session in foundation.groups.forget(session) }
         notices.providerChanged = { _ in foundation.directory.forgetProviders() }
         notices.userChanged = { user in states.forget(user) }
         notices.memoryChanged = { _, bot, group in

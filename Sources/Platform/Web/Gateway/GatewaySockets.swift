@@ -40,21 +40,21 @@ public actor GatewaySockets {
 
     private let runtimeDirectory: String
     private let group: any EventLoopGroup
-    private let owner: uid_t?
+    private let peers: ClosedRange<uid_t>?
     private let logger: Logger
     private let respond: @Sendable (Request, SessionKey) async -> Response
     private var listeners: [SessionKey: Listener] = [:]
 
     /// - Parameters:
     ///   - runtimeDirectory: short, on a file system of this machine. What an earlier process left in it is removed.
-    ///   - owner: the uid under which agents run, where that is not ours: it gets the socket directories.
+    ///   - peers: the uids under which agents run, where those are not ours; they reach the sockets through id-mapped mounts.
     public init(
-        routes: GatewayRoutes, runtimeDirectory: String, owner: uid_t? = nil, on group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+        routes: GatewayRoutes, runtimeDirectory: String, peers: ClosedRange<uid_t>? = nil, on group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
         logger: Logger = Logger(label: "clawbot.gateway.sockets")
     ) throws {
         self.runtimeDirectory = runtimeDirectory
         self.group = group
-        self.owner = owner
+        self.peers = peers
         self.logger = logger
         respond = { request, session in
             guard request.uri.path.hasPrefix(GatewayRoutes.prefix + "/") else {
@@ -83,7 +83,8 @@ public actor GatewaySockets {
             },
             configuration: .init(
                 httpDecoderConfiguration: .init(maxHeaderFieldSize: 16 * 1024, maxHeaderListSize: 16 * 1024, maxHeaderFieldCount: 100)))
-        let allowed = Set([geteuid(), owner].compactMap { $0 })
+        let own = geteuid()
+        let allowed: @Sendable (uid_t) -> Bool = { [peers] uid in uid == own || peers?.contains(uid) == true }
         let logger = logger
         let listening = try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 64)
@@ -91,7 +92,6 @@ public actor GatewaySockets {
             .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true) { child in
                 Self.checkPeer(child, allowed).flatMap { http.setup(channel: child, logger: logger) }
             }
-        if let owner { for item in [directory, path] where chown(item, owner, gid_t.max) != 0 { throw SocketError.cannotCreate(item) } }
         // Another caller may have opened the same session while this one was binding: the socket file is the later one's.
         if let other = listeners.removeValue(forKey: session) { other.serving.cancel() }
         let serving = Task {
@@ -155,11 +155,11 @@ public actor GatewaySockets {
     private struct PeerCredentials { var pid: Int32; var uid: UInt32; var gid: UInt32 }
 
     /// Only the agent's uid and ours may speak here (SEC-64).
-    private static func checkPeer(_ channel: any NIOCore.Channel, _ allowed: Set<uid_t>) -> EventLoopFuture<Void> {
+    private static func checkPeer(_ channel: any NIOCore.Channel, _ allowed: @escaping @Sendable (uid_t) -> Bool) -> EventLoopFuture<Void> {
         #if os(Linux)
             guard let options = channel as? any SocketOptionProvider else { return channel.eventLoop.makeSucceededVoidFuture() }
             return options.unsafeGetSocketOption(level: .socket, name: .init(rawValue: SO_PEERCRED)).flatMapThrowing { (peer: PeerCredentials) in
-                guard allowed.contains(peer.uid) else { throw ChannelError.inappropriateOperationForState }
+                guard allowed(peer.uid) else { throw ChannelError.inappropriateOperationForState }
             }
         #else
             return channel.eventLoop.makeSucceededVoidFuture()
