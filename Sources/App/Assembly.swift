@@ -101,6 +101,7 @@ struct Installation: Sendable {
                 idleTimeout: configuration.compute.idleTimeout),
             board: foundation.board, time: time, logger: logger)
         computeBox.set(compute)
+        await compute.fillWarmPool()
         let plane = ControlPlane(
             foundation, channels: channels, compute: compute, tasks: tasks, ending: GatewayEnding(gateway: gateway), signer: keys.grantSigner)
 
@@ -120,7 +121,7 @@ struct Installation: Sendable {
                     probe: ProviderProbe(kinds: providerKinds).callAsFunction, notices: notices, time: time),
                 tasks: tasks, chat: doors, webhooks: doors, events: foundation.events, live: ports.live,
                 signIn: IssuerDoor(signIn: SignIn(records: ports.records, accounts: accounts, issuer: issuer, hasher: hasher, time: time), keys: signingKeys),
-                users: AccountsDoor(accounts: accounts, records: ports.records), verifier: verifier, deadLetters: plane.deadLetters, notices: notices, keys: keys,
+                users: AccountsDoor(accounts: accounts, isSandboxed: launcher.isolation >= .namespaces), verifier: verifier, deadLetters: plane.deadLetters, notices: notices, keys: keys,
                 time: time),
             facts: DeploymentFacts(version: Version.text, issuer: try url(issuerURL), sandboxed: launcher.isolation >= .namespaces), logger: logger)
         let computeCheck = Readiness.Check("compute", critical: false) { try await launcher.probe() }
