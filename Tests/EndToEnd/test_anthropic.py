@@ -41,7 +41,7 @@ def test_a_plain_answer_and_the_key_stays_with_the_gateway(chat):
 
 def test_tool_use_over_several_turns(chat):
     assert "42" in chat.reply("use bash: echo $((6*7))")
-    assert chat.reply("chain 4") == "chained 4"
+    assert chat.reply("chain 4").startswith("chained 4")
     assert chat.reply('both: Write {"file_path":"/workspace/group/a.txt","content":"A"} && Bash {"command":"echo B"}')
 
 

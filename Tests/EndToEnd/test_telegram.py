@@ -42,8 +42,8 @@ def test_private_chat_groups_and_commands(world):
     vendor.control("POST", "message", token=vendor.token, chat=group, text="@claw_bot echo: for the group",
                    entities=[{"type": "mention", "offset": 0, "length": 9}])
     assert vendor.wait(1, -100500)[0]["text"] == "for the group"
-    rows = user.get(f"/api/bots/{bot}/groups/tg%3A-100500/messages").json()["items"]
-    assert {m["state"] for m in rows} == {"context", "answered", "sent"}
+    states = lambda: {m["state"] for m in user.get(f"/api/bots/{bot}/groups/tg%3A-100500/messages").json()["items"]}
+    eventually(lambda: states() == {"context", "answered", "sent"})
 
 
 def test_long_answers_are_split_and_files_go_both_ways(world):
@@ -59,7 +59,7 @@ def test_long_answers_are_split_and_files_go_both_ways(world):
 
     vendor.say("use bash: echo out > /workspace/group/out.txt", chat=9)
     vendor.wait(2, 9)
-    vendor.say('use mcp__clawbot__send_file: {"path":"/workspace/group/out.txt"}', chat=9)
+    vendor.say('use mcp__clawbot__send_file: {"file_path":"/workspace/group/out.txt"}', chat=9)
     eventually(lambda: any(m.get("document") or m.get("method") == "sendDocument" for m in vendor.sent(9)), 60)
 
 

@@ -9,7 +9,7 @@ import Synchronization
 /// same deduplication id again, and whoever takes the task up drops a fire not later than its last one.
 ///
 /// A fire found more than 60 s late was missed because the machine or the process was off: the latest one within the
-/// grace fires once and says so, older ones are passed over.
+/// grace fires once and says so; when all are older, one message says that the task was passed over.
 public final class SQLiteScheduler: Scheduler, Service {
     private let database: LocalDatabase
     private let inbound: any MessageQueue
@@ -144,10 +144,6 @@ public final class SQLiteScheduler: Scheduler, Service {
         }
         if let payload = plan.payload(for: due.schedule, at: now) {
             try await inbound.send(JSON.text(payload), group: payload.session.partition, deduplicationID: payload.deduplicationID)
-        } else {
-            logger.notice("a task was missed for longer than the grace and is passed over", metadata: [
-                "bot": "\(due.schedule.botId)", "task": "\(due.schedule.taskId)", "planned": "\(Timestamp.text(planned))",
-            ])
         }
         // Unless the schedule was changed meanwhile.
         let next = plan.next.map(Self.milliseconds)

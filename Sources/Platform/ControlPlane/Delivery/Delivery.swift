@@ -59,8 +59,14 @@ public struct Delivery: Sendable {
             return
         }
         do {
+            var prepared: Settlement.Prepared?
+            if case .run(let invocation) = reply.settles {
+                prepared = try await settlement.prepare(reply.session, invocation: invocation, outcome, reply: message)
+                // Settled since we looked.
+                if prepared == nil { return }
+            }
             try await send(reply, session?.delivery, item)
-            try await conclude(reply, message, outcome)
+            try await conclude(reply, message, outcome, prepared)
         } catch let loss as Undeliverable {
             message.state = .failed
             message.failure = .channelFailed
@@ -69,10 +75,12 @@ public struct Delivery: Sendable {
     }
 
     /// Stores the bot's message and ends what the reply ends, in one write.
-    private func conclude(_ reply: ReplyPayload, _ message: Message?, _ outcome: Settlement.Outcome) async throws {
+    private func conclude(
+        _ reply: ReplyPayload, _ message: Message?, _ outcome: Settlement.Outcome, _ prepared: Settlement.Prepared? = nil
+    ) async throws {
         switch reply.settles {
         case .run(let invocation):
-            try await settlement.settle(reply.session, invocation: invocation, outcome, reply: message)
+            try await settlement.settle(reply.session, invocation: invocation, outcome, reply: message, prepared: prepared)
             await acknowledgeOnChannel(reply)
         case .messages(let references, let failure):
             let ended: Settlement.Outcome = outcome == .stopped ? .stopped : failure.map { .failed($0) } ?? outcome
@@ -191,7 +199,9 @@ public struct Delivery: Sendable {
                     try await records.update(Group.key(reply.session), [.set("migratedTo", .string(group.rawValue))])
                     target.groupJid = group
                 case .conversationGone(let reason):
-                    _ = try? await records.update(Group.key(reply.session), [.set("disconnected", true)])
+                    do { try await records.update(Group.key(reply.session), [.set("disconnected", true)]) } catch RecordStoreError.conditionFailed {
+                        // The conversation has no record any more.
+                    }
                     throw Undeliverable(reason: reason)
                 case .channelBroken(let reason):
                     await health.broken(target.channel.channel, reason: reason)

@@ -39,32 +39,52 @@ public struct Settlement: Sendable {
     let time: any TimeSource
     let logger: Logger
 
+    /// Everything a settlement writes, as the records were when it was prepared.
+    struct Prepared: Sendable {
+        var writes: [RecordWrite]
+        var entries: [EventLog.Entry]
+    }
+
+    /// Reads what the settlement of a run needs and builds its writes; nil when that run was settled or superseded.
+    func prepare(_ session: SessionKey, invocation: InvocationID, _ outcome: Outcome, reply: Message? = nil) async throws -> Prepared? {
+        guard let state = try await records.get(Session.self, Session.key(session)), let run = state.run, run.invocationId == invocation else { return nil }
+        let now = time.now()
+        var writes: [RecordWrite] = [sessionWrite(state, run, outcome, at: now)]
+        writes += try await messageWrites(run, session, outcome, at: now)
+        if let slot = try await ledger.settling(state.userId, slot: run.slot, usage: run.usage) { writes.append(slot) }
+        writes += UsageRows.booking(run.usage, user: state.userId, bot: session.botId, model: run.model, at: now)
+        if let taskId = run.taskId, let scheduledFor = run.scheduledFor {
+            let result = run.missed == true ? "Ran late, the platform was off when it was due. \(run.final?.text ?? "")" : run.final?.text
+            writes += try await tasks.settlementWrites(
+                session.botId, taskId, scheduledFor: scheduledFor, outcome: outcome.taskOutcome, result: result, at: now)
+        }
+        if let code = outcome.failure { writes.append(failureWrite(session, run, code, at: now)) }
+        if let reply { writes.append(try reply.putting()) }
+        return Prepared(writes: writes, entries: try chatEntries(session, run, outcome, reply, at: now))
+    }
+
     /// Ends a run. `reply` is the bot's message to store with it, where there is one.
+    /// - Parameter prepared: what was built before the reply was sent, so that the moment between the vendor's acceptance and
+    ///   our record is one write long; when a record moved meanwhile it is built anew.
     /// - Returns: false when that run was settled or superseded before.
     @discardableResult
-    public func settle(_ session: SessionKey, invocation: InvocationID, _ outcome: Outcome, reply: Message? = nil) async throws -> Bool {
+    func settle(
+        _ session: SessionKey, invocation: InvocationID, _ outcome: Outcome, reply: Message? = nil, prepared: Prepared? = nil
+    ) async throws -> Bool {
+        var ready = prepared
         for attempt in 0..<50 {
-            guard let state = try await records.get(Session.self, Session.key(session)), let run = state.run, run.invocationId == invocation else {
+            if ready == nil { ready = try await prepare(session, invocation: invocation, outcome, reply: reply) }
+            guard let settlement = ready else {
                 await board.settled(session)
                 return false
             }
-            let now = time.now()
-            var writes: [RecordWrite] = [sessionWrite(state, run, outcome, at: now)]
-            writes += try await messageWrites(run, session, outcome, at: now)
-            if let slot = try await ledger.settling(state.userId, slot: run.slot, usage: run.usage) { writes.append(slot) }
-            writes += UsageRows.booking(run.usage, user: state.userId, bot: session.botId, model: run.model, at: now)
-            if let taskId = run.taskId, let scheduledFor = run.scheduledFor {
-                writes += try await tasks.settlementWrites(
-                    session.botId, taskId, scheduledFor: scheduledFor, outcome: outcome.taskOutcome, result: run.final?.text, at: now)
-            }
-            if let code = outcome.failure { writes.append(failureWrite(session, run, code, at: now)) }
-            if let reply { writes.append(try reply.putting()) }
             do {
-                try await events.append(try chatEntries(session, run, outcome, reply, at: now), to: session.botId, with: writes)
+                try await events.append(settlement.entries, to: session.botId, with: settlement.writes)
                 await board.settled(session)
                 return true
             } catch RecordStoreError.conditionFailed(let index, _) {
                 // Somebody changed one of the records between our read and our write: look again.
+                ready = nil
                 if attempt > 5 { logger.debug("settlement repeated", metadata: ["invocation": "\(invocation)", "index": "\(index)"]) }
             }
         }

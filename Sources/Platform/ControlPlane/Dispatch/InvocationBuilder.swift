@@ -53,6 +53,7 @@ struct InvocationBuilder: Sendable {
         case .task(let task, let payload):
             run.taskId = task.taskId
             run.scheduledFor = payload.scheduledFor
+            run.missed = payload.missed
             run.isolated = task.contextMode == .isolated ? true : nil
             run.replyContext = group?.replyContext
             prompt = prompts.prompt(for: task, payload, bot: bot, at: now)

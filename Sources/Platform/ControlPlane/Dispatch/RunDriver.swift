@@ -147,6 +147,10 @@ public struct RunDriver: Sendable {
             return
         }
         guard task.status == .active else { return }
+        if payload.passedOver == true {
+            try await passOver(task, payload, bot)
+            return
+        }
         guard bot.status != .paused else {
             try await skip(task, payload, "The bot was paused.")
             return
@@ -154,6 +158,18 @@ public struct RunDriver: Sendable {
         let previous = try await records.get(Session.self, Session.key(session))?.run
         let attempt = previous.map { $0.node == node ? $0.attempt + 1 : $0.attempt } ?? 1
         try await drive(Work(session: session, bot: bot, subject: .task(task, payload)), attempt: attempt)
+    }
+
+    /// Too late to run it: its record says so, and for a reminder that will never come again its conversation is told.
+    private func passOver(_ task: ScheduledTask, _ payload: ScheduledTaskPayload, _ bot: Bot) async throws {
+        let due = PromptBuilder.local(payload.scheduledFor, task.timezone).replacingOccurrences(of: "T", with: " ")
+        if task.scheduleType == .once, let group = try await records.get(Group.self, Group.key(payload.session)) {
+            try await answers.send(
+                "I was switched off when this was due (\(due)), and it is too late to do it now: \(task.prompt.prefix(300))",
+                key: "\(payload.deduplicationID)#passed-over", to: payload.session, userId: bot.userId, channel: group.channelType,
+                replyContext: group.replyContext, at: payload.scheduledFor)
+        }
+        try await skip(task, payload, "Passed over: the platform was off when it was due (\(due)).")
     }
 
     private func skip(_ task: ScheduledTask, _ payload: ScheduledTaskPayload, _ reason: String) async throws {

@@ -43,11 +43,14 @@ public struct ScheduledTaskPayload: Codable, Sendable {
     public var scheduledFor: Date
     /// Fired late, because the platform was off at the time.
     public var missed: Bool?
-    public init(botId: BotID, groupJid: GroupJID, userId: UserID, taskId: TaskID, scheduledFor: Date, at now: Date, missed: Bool = false) {
+    /// Missed by more than the grace: to be noted and told, not run.
+    public var passedOver: Bool?
+    public init(botId: BotID, groupJid: GroupJID, userId: UserID, taskId: TaskID, scheduledFor: Date, at now: Date, missed: Bool = false, passedOver: Bool = false) {
         self.botId = botId; self.groupJid = groupJid; self.userId = userId; self.taskId = taskId
         self.scheduledFor = scheduledFor
         timestamp = now
         self.missed = missed ? true : nil
+        self.passedOver = passedOver ? true : nil
     }
     public var session: SessionKey { SessionKey(botId: botId, groupJid: groupJid) }
     public var deduplicationID: String { "\(taskId.rawValue)#\(Timestamp.text(scheduledFor))" }

@@ -44,6 +44,8 @@ public struct Run: Codable, Sendable {
     public var alsoAnswers: [MessageRef]
     public var taskId: TaskID?
     public var scheduledFor: Date?
+    /// The task fired late, because the platform was off at the time.
+    public var missed: Bool?
     /// A task's run in a session of its own: the conversation's session stays as it is.
     public var isolated: Bool?
     public var attempt: Int

@@ -2,10 +2,12 @@ import Foundation
 
 /// What a scheduler does with a schedule whose planned time has come: the same policy in every backend that fires by itself.
 public struct DueFire: Sendable, Hashable {
-    /// The time to fire for; nil = nothing (too late by more than the grace, or not due yet).
+    /// The time to fire for; nil = not due yet.
     public var fire: Date?
     /// It stands for a time that was missed: the platform was off.
     public var missed: Bool
+    /// Missed by more than the grace: the task is not run, its record and its owner are told.
+    public var passedOver = false
     /// The next planned time; nil = never again.
     public var next: Date?
 
@@ -17,7 +19,7 @@ public struct DueFire: Sendable, Hashable {
         fire.map {
             ScheduledTaskPayload(
                 botId: schedule.botId, groupJid: schedule.groupJid, userId: schedule.userId, taskId: schedule.taskId,
-                scheduledFor: $0, at: now, missed: missed)
+                scheduledFor: $0, at: now, missed: missed, passedOver: passedOver)
         }
     }
 }
@@ -29,7 +31,7 @@ extension TaskSchedule {
     }
 
     /// Decides about a schedule planned for `planned`. Several missed times fire once, for the latest; a missed time older
-    /// than `grace` does not fire.
+    /// than `grace` is passed over.
     public func due(planned: Date, now: Date, grace: Duration) throws(ScheduleError) -> DueFire {
         guard enabled, planned <= now else { return DueFire(fire: nil, missed: false, next: enabled ? planned : nil) }
         let following = try when.next(after: now, timezone: timezone)
@@ -44,6 +46,6 @@ extension TaskSchedule {
         }
         let missed = now.timeIntervalSince(planned) > DueFire.punctual
         let inTime = now.timeIntervalSince(latest) <= max(DueFire.punctual, grace.seconds)
-        return DueFire(fire: inTime ? latest : nil, missed: inTime && missed, next: following)
+        return DueFire(fire: latest, missed: missed, passedOver: !inTime, next: following)
     }
 }
