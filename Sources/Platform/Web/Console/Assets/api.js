@@ -36,7 +36,7 @@ const tabs = "BroadcastChannel" in self ? new BroadcastChannel("clawbot") : null
 tabs?.addEventListener("message", ({ data }) => {
   if (data?.old && data.old === refresh) {
     refresh = data.fresh;
-    if (refresh) sessionStorage.setItem(KEY, refresh); else end(false);
+    if (refresh) sessionStorage.setItem(KEY, refresh); else end(false, "You signed out in another tab.");
   }
 });
 
@@ -49,12 +49,13 @@ function keep(pair) {
   if (old) tabs?.postMessage({ old, fresh: refresh });
 }
 
-function end(tell = true) {
+// Forgets the session. `reason` is the sentence for someone who did not sign out by hand.
+function end(tell = true, reason = null) {
   access = null;
   if (tell && refresh) tabs?.postMessage({ old: refresh, fresh: null });
   refresh = null;
   sessionStorage.removeItem(KEY);
-  for (const watcher of watchers) watcher();
+  for (const watcher of watchers) watcher(reason);
 }
 
 async function send(method, path, { body, headers = {}, raw, signal } = {}) {
@@ -89,7 +90,7 @@ async function rotate() {
         for (let wait = 0; wait < 20 && refresh === mine; wait++) await new Promise((done) => setTimeout(done, 50));
         if (refresh && refresh !== mine) return rotateOnce();
       }
-      if (error.status === 401) end();
+      if (error.status === 401) end(true, "Your session has ended. Please sign in again.");
       throw error;
     }
   };

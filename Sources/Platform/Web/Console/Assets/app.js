@@ -13,10 +13,11 @@ export function go(path) {
   show();
 }
 
-async function show() {
+function show(reason) {
   leave?.();
   leave = null;
-  if (!session.signedIn) return frame(null, signIn(() => show()));
+  document.title = "ClawBot Cloud";
+  if (!session.signedIn) return frame(null, signIn(() => show(), typeof reason === "string" ? reason : null));
   const parts = location.pathname.split("/").filter(Boolean).map(decodeURIComponent);
   let page;
   if (parts[0] === "bots" && parts[1]) page = botPage(parts[1], parts[2] ?? "chat", { go, config });
@@ -25,7 +26,7 @@ async function show() {
   else page = botList({ go });
   leave = page.leave ?? null;
   frame(parts[0] ?? "", page.view);
-  document.title = page.title ? `${page.title} · ClawBot` : "ClawBot Cloud";
+  if (page.title) document.title = `${page.title} · ClawBot`;
 }
 
 function frame(current, view) {
@@ -44,8 +45,8 @@ function frame(current, view) {
     h("main", { id: "main", tabindex: "-1" }, view));
 }
 
-addEventListener("popstate", show);
-session.onEnd(() => show());
+addEventListener("popstate", () => show());
+session.onEnd(show);
 try {
   config = await api.config();
 } catch (error) {

@@ -1,9 +1,9 @@
 // The live chat of one conversation: history, streamed answers, tool activity, delivery states, attachments.
 import { api, follow, part } from "./api.js";
-import { bytes, h, note, replace, when } from "./dom.js";
+import { avatar, bytes, empty, h, note, replace, when } from "./dom.js";
 import { markdown } from "./markdown.js";
 
-const STATES = { sending: "Sending …", unsent: "Not sent", queued: "Waiting", running: "In work", answered: "Answered", failed: "Failed", stopped: "Stopped", sent: "" };
+const STATES = { sending: "Sending …", unsent: "Not sent", queued: "Waiting", running: "In work", answered: "✓ Answered", failed: "Failed", stopped: "Stopped", sent: "" };
 const FAILURES = {
   "agent-failed": "Something went wrong while working on it, also after trying again.",
   "agent-timeout": "It took longer than the bot may take.",
@@ -12,6 +12,8 @@ const FAILURES = {
   "channel-failed": "The answer could not be delivered.",
   "bot-unavailable": "The bot is paused.",
 };
+
+const IDEAS = ["What can you do?", "Remember that my favourite colour is teal", "Remind me every day at 9:00 to water the plants", "Write a file notes.txt with hello world and send it to me"];
 
 export function chat(bot, conversation = "main") {
   const group = `web:${conversation}`;
@@ -28,14 +30,18 @@ export function chat(bot, conversation = "main") {
   const older = h("button", { class: "quiet", type: "button", hidden: true, onclick: () => loadOlder() }, "Earlier messages");
   const state = h("p", { class: "state", role: "status" }, "Connecting …");
   const pulse = h("div", { class: "pulse", hidden: true, role: "status", "aria-label": "The bot is working" }, h("i"), h("i"), h("i"));
-  const scroll = h("div", { class: "scroller", tabindex: "0", "aria-label": "Conversation" }, older, log, pulse);
+  const welcome = empty(`Say hello to ${bot.name}`, "It answers here, live. Try one of these:",
+    h("div", { class: "ideas" }, IDEAS.map((idea) => h("button", { type: "button", onclick: () => send({ content: idea, files: [] }) }, idea))));
+  welcome.prepend(avatar(bot, "large"));
+  welcome.hidden = true;
+  const scroll = h("div", { class: "scroller", tabindex: "0", "aria-label": "Conversation" }, older, welcome, log, pulse);
   const chosen = h("ul", { class: "files" });
   const text = h("textarea", { rows: 1, placeholder: `Message ${bot.name}`, "aria-label": "Message", maxlength: 32000 });
   const pick = h("input", { type: "file", multiple: true, hidden: true, "aria-label": "Attach files" });
   const submit = h("button", { type: "submit", class: "main" }, "Send");
   const form = h("form", { class: "compose" }, chosen,
     h("div", { class: "row" },
-      h("button", { type: "button", class: "quiet", "aria-label": "Attach files", title: "Attach files", onclick: () => pick.click() }, "+"),
+      h("button", { type: "button", class: "quiet attach", "aria-label": "Attach files", title: "Attach files", onclick: () => pick.click() }, "+"),
       pick, text, submit),
     h("p", { class: "hint" }, "Enter sends, Shift+Enter starts a new line. /help lists the commands."));
 
@@ -77,13 +83,14 @@ export function chat(bot, conversation = "main") {
     for (const file of message.attachments ?? []) body.append(attachment(file));
     const label = message.state === "failed" && message.failure ? `Failed: ${FAILURES[message.failure] ?? message.failure}` : STATES[message.state] ?? "";
     return h("li", { class: `message ${mine ? "mine" : "bot"} ${message.state}` },
-      h("span", { class: "who" }, mine ? "You" : bot.name), body,
+      !mine && avatar(bot), h("span", { class: mine ? "who unseen" : "who" }, mine ? "You" : bot.name), body,
       h("p", { class: "meta" }, h("time", { datetime: message.timestamp }, when(message.timestamp)), label && h("span", { class: "delivery" }, label), message.editedAt && h("span", {}, "edited"),
         message.retry && h("button", { type: "button", class: "quiet", onclick: message.retry }, "Send again")));
   }
 
   function attachment(file) {
-    const button = h("button", { type: "button", class: "file" }, `${file.fileName} · ${bytes(file.size)}`);
+    const button = h("button", { type: "button", class: "file", title: "Download" }, h("span", { class: "kind", "aria-hidden": "true" }, (file.fileName.match(/\.([^.]{1,4})$/)?.[1] ?? "file").toLowerCase()),
+      h("span", {}, h("b", {}, file.fileName), h("small", {}, `${bytes(file.size)} · Download`)));
     button.addEventListener("click", async () => {
       button.disabled = true;
       try {
@@ -106,6 +113,7 @@ export function chat(bot, conversation = "main") {
 
   // Keeps the list in order of time, one row per message id.
   function put(message) {
+    welcome.hidden = true;
     settle(() => {
       const known = messages.get(message.messageId);
       const element = row(message);
@@ -130,7 +138,7 @@ export function chat(bot, conversation = "main") {
       cursor = null;
     }
     older.hidden = !cursor;
-    if (!messages.size && !closed) state.textContent = `Say hello to ${bot.name}.`;
+    welcome.hidden = messages.size > 0;
     scroll.scrollTop = scroll.scrollHeight;
   }
   async function loadOlder() {
@@ -167,7 +175,7 @@ export function chat(bot, conversation = "main") {
       let draft = drafts.get(data.messageId);
       if (!draft) {
         const body = h("div", { class: "body" });
-        draft = { text: "", body, element: h("li", { class: "message bot draft" }, h("span", { class: "who" }, bot.name), body), timer: null };
+        draft = { text: "", body, element: h("li", { class: "message bot draft" }, avatar(bot), h("span", { class: "who" }, bot.name), body), timer: null };
         drafts.set(data.messageId, draft);
         log.append(draft.element);
       }
@@ -291,7 +299,15 @@ export function chat(bot, conversation = "main") {
       },
     });
   }
-  load().then(connect, (error) => { state.textContent = error.message; });
+  function start() {
+    state.className = "state";
+    state.textContent = "Connecting …";
+    load().then(connect, (error) => {
+      state.classList.add("warn");
+      replace(state, error.message, " ", h("button", { type: "button", class: "quiet", onclick: start }, "Try again"));
+    });
+  }
+  start();
 
   return {
     view: h("section", { class: "talk", "aria-label": `Chat with ${bot.name}` }, scroll, state, form),

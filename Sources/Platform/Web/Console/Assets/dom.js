@@ -31,7 +31,7 @@ export function field(label, input, hint) {
   const id = `f${++fields}`;
   input.id = id;
   const error = h("p", { class: "error", id: `${id}-e`, hidden: true });
-  input.setAttribute("aria-describedby", `${id}-h ${id}-e`);
+  input.setAttribute("aria-describedby", hint ? `${id}-h ${id}-e` : `${id}-e`);
   const box = h("div", { class: "field" }, h("label", { for: id }, label), input, hint && h("p", { class: "hint", id: `${id}-h` }, hint), error);
   box.fail = (message) => {
     error.textContent = message ?? "";
@@ -40,6 +40,18 @@ export function field(label, input, hint) {
   };
   box.input = input;
   return box;
+}
+
+// A bot's mark: its first letter on one of six colours, always the same for the same id.
+export function avatar(bot, size = "") {
+  let sum = 0;
+  for (const char of bot.botId) sum = (sum * 31 + char.charCodeAt(0)) % 997;
+  return h("span", { class: `avatar hue${sum % 6} ${size}`, "aria-hidden": "true" }, [...bot.name.trim()][0]?.toUpperCase() ?? "?");
+}
+
+// What is shown where nothing is yet.
+export function empty(title, text, ...more) {
+  return h("div", { class: "empty" }, h("h2", {}, title), h("p", {}, text), more);
 }
 
 // Shows a sentence for a few seconds.

@@ -1,15 +1,17 @@
 // The pages: sign-in, bots, one bot with its tabs, shared memory, account.
 import { api, call, part } from "./api.js";
 import { chat } from "./chat.js";
-import { busy, field, h, note, replace, when } from "./dom.js";
+import { avatar, busy, empty, field, h, note, replace, when } from "./dom.js";
 import { channels } from "./telegram.js";
 
-export function signIn(done) {
+export function signIn(done, reason) {
   const box = h("div", { class: "signin card" });
   const email = field("E-mail", h("input", { type: "email", name: "email", autocomplete: "username", required: true, autofocus: true }));
   const password = field("Password", h("input", { type: "password", name: "password", autocomplete: "current-password", required: true, maxlength: 128 }));
   const submit = h("button", { class: "main", type: "submit" }, "Sign in");
-  const form = h("form", { class: "stack" }, h("h1", {}, "ClawBot Cloud"), email, password, submit);
+  const form = h("form", { class: "stack" },
+    h("div", { class: "hello" }, h("img", { src: "/icon.svg", alt: "", width: 48, height: 48 }), h("h1", {}, "ClawBot Cloud"), h("p", { class: "hint" }, "Sign in to your assistants")),
+    reason && h("p", { class: "callout", role: "alert" }, reason), email, password, submit);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     password.fail();
@@ -20,7 +22,6 @@ export function signIn(done) {
         if (answer.challengeName === "NEW_PASSWORD_REQUIRED") replace(box, firstPassword(answer.challengeToken, done));
         else done();
       } catch (error) {
-        if (error.status === 0) throw error;
         password.fail(error.message);
       }
     });
@@ -57,7 +58,7 @@ function firstPassword(challenge, done) {
 }
 
 export function account({ done }) {
-  const box = h("div", { class: "stack narrow" }, h("h1", {}, "Account"));
+  const box = h("div", { class: "stack narrow middle" }, h("h1", {}, "Account"));
   const facts = h("dl", { class: "facts" });
   api.get("/api/me").then((me) => replace(facts,
     [["E-mail", me.email], ["Plan", me.plan], ["Bots", `${me.botCount} of ${me.quota.maxBots}`],
@@ -88,8 +89,15 @@ export function account({ done }) {
   return { view: box, title: "Account" };
 }
 
+const CHANNELS = { telegram: "Telegram", web: "Web chat" };
+
 export function botList({ go }) {
   const list = h("div", { class: "grid", "aria-busy": "true" });
+  const place = h("div");
+  const add = h("button", { type: "button", class: "main", hidden: true, onclick: () => {
+    add.hidden = true;
+    replace(place, createBot(go)).querySelector("input").focus();
+  } }, "New bot");
   const more = h("button", { type: "button", class: "quiet", hidden: true }, "More");
   let cursor = null;
   const load = async () => {
@@ -98,19 +106,21 @@ export function botList({ go }) {
     more.hidden = !cursor;
     for (const bot of page.items) list.append(h("a", {
       class: "card bot", href: `/bots/${part(bot.botId)}`, onclick: (event) => { if (event.ctrlKey || event.metaKey) return; event.preventDefault(); go(`/bots/${part(bot.botId)}`); },
-    }, h("h2", {}, bot.name, h("span", { class: `tag ${bot.status}` }, bot.status)), h("p", {}, bot.description ?? "No description."),
-      h("p", { class: "hint" }, bot.channels.length ? bot.channels.map((c) => c.channelType).join(", ") : "No channel yet")));
+    }, h("div", { class: "head" }, avatar(bot), h("h2", {}, bot.name), h("span", { class: `tag ${bot.status}` }, bot.status === "created" ? "new" : bot.status)),
+      h("p", { class: "clip" }, bot.description ?? bot.systemPrompt ?? "No description."),
+      h("p", { class: "hint" }, bot.channels.length ? bot.channels.map((c) => CHANNELS[c.channelType] ?? c.channelType).join(" · ") : "Web chat is ready")));
     list.removeAttribute("aria-busy");
-    if (!list.children.length) list.append(h("p", { class: "hint" }, "No bots yet. Create the first one below."));
+    add.hidden = !list.children.length || place.hasChildNodes();
+    if (!list.children.length) replace(place, h("p", { class: "lead" }, "A bot is an assistant of your own, with its memory, files and tasks. Give the first one a name."), createBot(go));
   };
   more.addEventListener("click", () => busy(more, load));
   load().catch((error) => replace(list, h("p", { class: "error" }, error.message)));
-  return { view: h("div", { class: "stack" }, h("h1", {}, "Your bots"), list, more, createBot(go)), title: "Bots" };
+  return { view: h("div", { class: "stack" }, h("div", { class: "headline" }, h("h1", {}, "Your bots"), add), list, more, place), title: "Bots" };
 }
 
 function createBot(go) {
-  const name = field("Name", h("input", { required: true, maxlength: 100, autocomplete: "off" }));
-  const about = field("What is it for?", h("textarea", { rows: 3, maxlength: 10000 }), "Its instructions in your words. You can change them later.");
+  const name = field("Name", h("input", { required: true, maxlength: 100, autocomplete: "off", placeholder: "Claw" }));
+  const about = field("What is it for?", h("textarea", { rows: 3, maxlength: 10000, placeholder: "You help me keep house: notes, reminders and small files." }), "Its instructions in your words. You can change them later.");
   const model = field("Model", h("select"), "");
   api.get("/api/providers?limit=200").then(({ items }) => replace(model.input, h("option", { value: "" }, "Default"),
     items.flatMap((provider) => provider.modelIds.map((id) => h("option", { value: JSON.stringify([provider.providerId, id]) }, `${provider.providerName}: ${id}${provider.providerType === "demo" ? " (demo)" : ""}`)))),
@@ -140,7 +150,8 @@ export function botPage(botId, tab, { go, config }) {
   const tabs = { chat: "Chat", channels: "Channels", tasks: "Tasks", memory: "Memory", settings: "Settings" };
   api.get(`/api/bots/${part(botId)}`).then((bot) => {
     if (left) return;
-    replace(head, h("h1", {}, bot.name, bot.status === "paused" && h("span", { class: "tag paused" }, "paused")),
+    document.title = `${bot.name} · ClawBot`;
+    replace(head, h("h1", {}, avatar(bot), bot.name, bot.status === "paused" && h("span", { class: "tag paused" }, "paused")),
       h("nav", { class: "tabs", "aria-label": "Bot" }, Object.entries(tabs).map(([key, label]) => h("a", {
         href: `/bots/${part(botId)}/${key}`, "aria-current": key === tab ? "page" : undefined,
         onclick: (event) => { if (event.ctrlKey || event.metaKey) return; event.preventDefault(); go(`/bots/${part(botId)}/${key}`); },
@@ -154,19 +165,27 @@ export function botPage(botId, tab, { go, config }) {
   return { view, title: "Bot", leave() { left = true; inner?.leave(); } };
 }
 
+const DAYS = { "*": "Every day", "1-5": "Every weekday", "0": "Every Sunday", "1": "Every Monday", "2": "Every Tuesday", "3": "Every Wednesday", "4": "Every Thursday", "5": "Every Friday", "6": "Every Saturday" };
+// The everyday schedules in words; any other as it is written.
+function cron(value) {
+  const [minute, hour, day, month, weekday] = value.split(/\s+/);
+  const plain = /^\d{1,2}$/.test(minute) && /^\d{1,2}$/.test(hour) && day === "*" && month === "*" && DAYS[weekday];
+  return plain ? `${DAYS[weekday]} at ${hour.padStart(2, "0")}:${minute.padStart(2, "0")}` : `Cron ${value}`;
+}
+
 function tasks(bot) {
   const base = `/api/bots/${part(bot.botId)}/tasks`;
   const box = h("div", { class: "stack" });
   const describe = (task) => {
-    if (task.scheduleType === "once") return `once, ${task.scheduleValue.replace("T", " ")} (${task.timezone})`;
-    if (task.scheduleType === "cron") return `cron ${task.scheduleValue} (${task.timezone})`;
+    if (task.scheduleType === "once") return `Once, ${task.scheduleValue.replace("T", " ")} (${task.timezone})`;
+    if (task.scheduleType === "cron") return `${cron(task.scheduleValue)} (${task.timezone})`;
     const minutes = Number(task.scheduleValue) / 60000;
-    return `every ${minutes % 1440 === 0 ? `${minutes / 1440} d` : minutes % 60 === 0 ? `${minutes / 60} h` : `${minutes} min`}`;
+    return `Every ${minutes % 1440 === 0 ? `${minutes / 1440} d` : minutes % 60 === 0 ? `${minutes / 60} h` : `${minutes} min`}`;
   };
   const show = async () => {
     try {
       const { items } = await api.get(`${base}?limit=200`);
-      replace(box, items.length ? items.map(row) : h("p", { class: "hint" }, "No tasks. Ask the bot in the chat, for example: remind me every weekday at nine."));
+      replace(box, items.length ? items.map(row) : empty("No tasks yet", "Ask the bot in the chat, for example: Remind me every day at 9:00 to water the plants."));
     } catch (error) { replace(box, h("p", { class: "error" }, error.message)); }
   };
   const row = (task) => {
@@ -187,7 +206,7 @@ function tasks(bot) {
 
 // Editing with the version it was read in: someone else's change (the agent's) is never overwritten unseen.
 function memory(path, about) {
-  const text = h("textarea", { rows: 18, spellcheck: "false", "aria-label": "Memory" });
+  const text = h("textarea", { rows: 18, spellcheck: "false", "aria-label": "Memory", class: "paper", placeholder: "Nothing written yet." });
   const info = h("p", { class: "hint", role: "status" }, "Loading …");
   const save = h("button", { type: "button", class: "main", disabled: true }, "Save");
   const again = h("button", { type: "button", class: "quiet" }, "Read again");
@@ -197,7 +216,7 @@ function memory(path, about) {
     const content = await response.json();
     etag = response.headers.get("ETag");
     text.value = content.content;
-    info.textContent = content.updatedAt ? `${content.size} bytes, changed ${when(content.updatedAt)}.` : "Nothing written yet.";
+    info.textContent = content.updatedAt ? `${content.size.toLocaleString()} bytes, changed ${when(content.updatedAt)}.` : "Nothing written yet.";
     save.disabled = false;
   };
   save.addEventListener("click", () => busy(save, async () => {
@@ -212,7 +231,7 @@ function memory(path, about) {
   }));
   again.addEventListener("click", () => busy(again, load));
   load().catch((error) => { info.textContent = error.message; });
-  return h("div", { class: "stack" }, h("p", {}, about), text, info, h("div", { class: "actions" }, save, again));
+  return h("div", { class: "card stack" }, h("p", { class: "hint" }, about), text, info, h("div", { class: "actions" }, save, again));
 }
 
 export function sharedMemory() {

@@ -2,6 +2,8 @@
 import { api, part } from "./api.js";
 import { busy, field, h, note, replace, when } from "./dom.js";
 
+const MODES = { builtin: "Part of this console.", polling: "Asks Telegram for new messages (long polling).", webhook: "Telegram delivers messages here (webhook).", stream: "Holds a connection open (stream)." };
+
 export function channels(bot, config) {
   const box = h("div", { class: "stack" });
   const base = `/api/bots/${part(bot.botId)}/channels`;
@@ -32,8 +34,8 @@ export function channels(bot, config) {
     } }, "Disconnect");
     return h("article", { class: "card" },
       h("h3", {}, names[channel.channelType] ?? channel.channelType, channel.accountName && ` · @${channel.accountName}`,
-        h("span", { class: `tag ${channel.status} ${channel.healthStatus}` }, channel.healthStatus === "unhealthy" ? "unhealthy" : channel.status.replace("_", " "))),
-      h("p", { class: "hint" }, `Receives by ${channel.connectionMode}.`, channel.lastHealthCheck && ` Last checked ${when(channel.lastHealthCheck)}.`),
+        h("span", { class: `tag ${channel.status} ${channel.healthStatus}` }, channel.healthStatus === "unhealthy" ? "unhealthy" : channel.status.replaceAll("_", " "))),
+      h("p", { class: "hint" }, MODES[channel.connectionMode] ?? `Receives by ${channel.connectionMode}.`, channel.lastHealthCheck && ` Last checked ${when(channel.lastHealthCheck)}.`),
       result, h("div", { class: "actions" }, test, channel.channelType !== "web" && remove));
   }
 
