@@ -144,6 +144,8 @@ struct Installation: Sendable {
                 await compute.shutDown()
                 await launcher.shutdown()
                 await sockets.closeAll()
+                // Only sockets and mount points were in them, and nobody uses those any more.
+                for part in ["a", "g"] { try? FileManager.default.removeItem(atPath: runtimeDirectory(data, part)) }
                 await clients.close(logger)
                 do { try stores.close() } catch { logger.error("database not closed", metadata: ["error": "\(error)"]) }
             })
@@ -188,7 +190,8 @@ struct Installation: Sendable {
     static func processLauncher(_ configuration: PlatformConfiguration, executable: String, data: URL, logger: Logger) async throws -> ProcessLauncher {
         var settings = SandboxSettings(
             mode: configuration.compute.sandbox == .none ? .none : .bubblewrap, payload: .agent(executable: executable),
-            runtimeDirectory: runtimeDirectory(data, "a"), dataDirectory: data.path)
+            runtimeDirectory: runtimeDirectory(data, "a"),
+            dataDirectory: FileManager.default.fileExists(atPath: data.path) ? data.path : data.deletingLastPathComponent().path)
         settings.limits.memoryBytes = UInt64(configuration.compute.memoryMB) << 20
         settings.limits.processes = UInt64(configuration.compute.processes)
         settings.limits.fileBytes = UInt64(configuration.compute.fileMB) << 20
