@@ -135,7 +135,7 @@ struct Installation: Sendable {
                     .init("queue", critical: true) { _ = try await ports.inbound.depth() }, .init("secrets", critical: true) { try await ports.secrets.probe() },
                     .init("scheduler", critical: false) { try await ports.scheduler.probe() }, computeCheck,
                 ], time: time),
-            limits: RateLimits(limits: rateLimits(configuration), time: time), time: time, logger: logger, onListening: onListening)
+            metrics: Metrics(operationsGauges(ports: ports, compute: compute, api: api)), limits: RateLimits(limits: rateLimits(configuration), time: time), time: time, logger: logger, onListening: onListening)
 
         return Installation(
             services: stores.services + plane.services + [KeyRotation(keys: signingKeys, time: time) { logger.error("signing keys not rotated", metadata: ["error": "\($0)"]) }, web],
@@ -216,7 +216,8 @@ struct Installation: Sendable {
     private static func webConfiguration(_ configuration: PlatformConfiguration, _ publicBaseURL: URL) -> WebServerConfiguration {
         WebServerConfiguration(
             host: configuration.server.host, port: configuration.server.port, publicBaseURL: publicBaseURL, corsOrigins: configuration.server.corsOrigins,
-            trustedProxies: configuration.server.trustedProxies.map(\.description), originSecret: configuration.originVerifySecret)
+            trustedProxies: configuration.server.trustedProxies.map(\.description), originSecret: configuration.originVerifySecret,
+            operationsToken: configuration.opsToken)
     }
 
     private static func rateLimits(_ configuration: PlatformConfiguration) -> [RateLimits.Bucket: Int] {
