@@ -116,6 +116,7 @@ public actor DedicatedTasks: AgentCompute {
         let request = LaunchRequest(
             id: id, session: session, mounts: try await mounts.mounts(for: invocation), processKey: key, gatewaySocket: try await door.open(session),
             idleTimeout: limits.idleTimeout)
+        let begun = ContinuousClock.now
         let task = try await launcher.launch(request)
         watch(session, id)
         let client = AgentClient(http: http, endpoint: task.endpoint, key: key, time: time)
@@ -124,6 +125,7 @@ public actor DedicatedTasks: AgentCompute {
         while true {
             do {
                 _ = try await client.ping()
+                logger.info("agent started", metadata: ["launch": "\(id)", "ms": "\((ContinuousClock.now - begun).milliseconds)"])
                 return Unit(task: task, key: key, running: nil, idleSince: time.now())
             } catch is CancellationError {
                 try? await launcher.stop(id)
