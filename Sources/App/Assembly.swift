@@ -259,7 +259,14 @@ struct Installation: Sendable {
 private struct Clients: Sendable {
     let models = AnthropicCompatibleProvider.makeClient(on: MultiThreadedEventLoopGroup.singleton)
     let vendors = HTTPClient(eventLoopGroupProvider: .singleton, configuration: ChannelHTTP.configuration)
-    let agents = HTTPClient(eventLoopGroup: .singletonMultiThreadedEventLoopGroup)
+    let agents = Self.agentClient()
+
+    /// A process that does not listen yet, or is gone, is told at once: the client's own tries would be 100 ms apart.
+    private static func agentClient() -> HTTPClient {
+        var configuration = HTTPClient.Configuration()
+        configuration.connectionPool.retryConnectionEstablishment = false
+        return HTTPClient(eventLoopGroup: .singletonMultiThreadedEventLoopGroup, configuration: configuration)
+    }
 
     func close(_ logger: Logger) async {
         for client in [models, vendors, agents] {
