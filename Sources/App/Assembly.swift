@@ -101,6 +101,7 @@ struct Installation: Sendable {
                 idleTimeout: configuration.compute.idleTimeout),
             board: foundation.board, time: time, logger: logger)
         computeBox.set(compute)
+        await compute.fillWarmPool()
         let plane = ControlPlane(
             foundation, channels: channels, compute: compute, tasks: tasks, ending: GatewayEnding(gateway: gateway), signer: keys.grantSigner)
 
@@ -120,7 +121,7 @@ struct Installation: Sendable {
                     probe: ProviderProbe(kinds: providerKinds).callAsFunction, notices: notices, time: time),
                 tasks: tasks, chat: doors, webhooks: doors, events: foundation.events, live: ports.live,
                 signIn: IssuerDoor(signIn: SignIn(records: ports.records, accounts: accounts, issuer: issuer, hasher: hasher, time: time), keys: signingKeys),
-                users: AccountsDoor(accounts: accounts, records: ports.records), verifier: verifier, deadLetters: plane.deadLetters, notices: notices, keys: keys,
+                users: AccountsDoor(accounts: accounts, isSandboxed: launcher.isolation >= .namespaces), verifier: verifier, deadLetters: plane.deadLetters, notices: notices, keys: keys,
                 time: time),
             facts: DeploymentFacts(version: Version.text, issuer: try url(issuerURL), sandboxed: launcher.isolation >= .namespaces), logger: logger)
         let computeCheck = Readiness.Check("compute", critical: false) { try await launcher.probe() }
@@ -143,6 +144,8 @@ struct Installation: Sendable {
                 await compute.shutDown()
                 await launcher.shutdown()
                 await sockets.closeAll()
+                // Only sockets and mount points were in them, and nobody uses those any more.
+                for part in ["a", "g"] { try? FileManager.default.removeItem(atPath: runtimeDirectory(data, part)) }
                 await clients.close(logger)
                 do { try stores.close() } catch { logger.error("database not closed", metadata: ["error": "\(error)"]) }
             })
@@ -187,7 +190,8 @@ struct Installation: Sendable {
     static func processLauncher(_ configuration: PlatformConfiguration, executable: String, data: URL, logger: Logger) async throws -> ProcessLauncher {
         var settings = SandboxSettings(
             mode: configuration.compute.sandbox == .none ? .none : .bubblewrap, payload: .agent(executable: executable),
-            runtimeDirectory: runtimeDirectory(data, "a"), dataDirectory: data.path)
+            runtimeDirectory: runtimeDirectory(data, "a"),
+            dataDirectory: FileManager.default.fileExists(atPath: data.path) ? data.path : data.deletingLastPathComponent().path)
         settings.limits.memoryBytes = UInt64(configuration.compute.memoryMB) << 20
         settings.limits.processes = UInt64(configuration.compute.processes)
         settings.limits.fileBytes = UInt64(configuration.compute.fileMB) << 20
@@ -255,7 +259,14 @@ struct Installation: Sendable {
 private struct Clients: Sendable {
     let models = AnthropicCompatibleProvider.makeClient(on: MultiThreadedEventLoopGroup.singleton)
     let vendors = HTTPClient(eventLoopGroupProvider: .singleton, configuration: ChannelHTTP.configuration)
-    let agents = HTTPClient(eventLoopGroup: .singletonMultiThreadedEventLoopGroup)
+    let agents = Self.agentClient()
+
+    /// A process that does not listen yet, or is gone, is told at once: the client's own tries would be 100 ms apart.
+    private static func agentClient() -> HTTPClient {
+        var configuration = HTTPClient.Configuration()
+        configuration.connectionPool.retryConnectionEstablishment = false
+        return HTTPClient(eventLoopGroup: .singletonMultiThreadedEventLoopGroup, configuration: configuration)
+    }
 
     func close(_ logger: Logger) async {
         for client in [models, vendors, agents] {

@@ -41,6 +41,9 @@ public actor DedicatedTasks: AgentCompute {
     private let time: any TimeSource
     private let logger: Logger
     private var bindings: [SessionKey: Binding] = [:]
+    /// Started, answering, and bound to nobody yet; only of launchers that can start unbound.
+    private var warm: [Unit] = []
+    private var warming = 0
     private var closing = false
     public nonisolated let isolation: IsolationLevel
 
@@ -57,7 +60,7 @@ public actor DedicatedTasks: AgentCompute {
 
     /// How many units there are, and how many of them run something: for metrics and readiness.
     public var load: (units: Int, running: Int) {
-        (bindings.count, bindings.values.count { if case .unit(let unit) = $0 { unit.running != nil } else { true } })
+        (bindings.count + warm.count + warming, bindings.values.count { if case .unit(let unit) = $0 { unit.running != nil } else { true } })
     }
 
     // MARK: Starting
@@ -73,11 +76,23 @@ public actor DedicatedTasks: AgentCompute {
                 // It died or belongs to something else: forget it and start afresh.
                 await drop(invocation.session, unit.task.id)
             case nil:
-                guard bindings.count < limits.maxTasks || evictIdle() else { return .full(retryAfter: .seconds(5)) }
+                if let ready = warm.popLast() {
+                    // Claimed by its first invocation, for life.
+                    bindings[invocation.session] = .unit(ready)
+                    watch(invocation.session, ready.task.id)
+                    fillWarmPool()
+                    continue
+                }
+                guard load.units < limits.maxTasks || evictIdle() else { return .full(retryAfter: .seconds(5)) }
                 bindings[invocation.session] = .starting
                 do {
-                    let unit = try await launch(invocation)
+                    let id = LaunchID(ULID.make(at: time.now()))
+                    let unit = try await launch(
+                        LaunchRequest(
+                            id: id, session: invocation.session, mounts: try await mounts.mounts(for: invocation), processKey: Secret(Digest.randomToken()),
+                            gatewaySocket: try await door.open(invocation.session), idleTimeout: limits.idleTimeout))
                     bindings[invocation.session] = .unit(unit)
+                    watch(invocation.session, id)
                 } catch {
                     bindings[invocation.session] = nil
                     await door.close(invocation.session)
@@ -109,21 +124,18 @@ public actor DedicatedTasks: AgentCompute {
         }
     }
 
-    private func launch(_ invocation: InvocationPayload) async throws -> Unit {
-        let session = invocation.session
-        let id = LaunchID(ULID.make(at: time.now()))
-        let key = Secret(Digest.randomToken())
-        let request = LaunchRequest(
-            id: id, session: session, mounts: try await mounts.mounts(for: invocation), processKey: key, gatewaySocket: try await door.open(session),
-            idleTimeout: limits.idleTimeout)
+    /// Starts a process and waits until it answers.
+    private func launch(_ request: LaunchRequest) async throws -> Unit {
+        let id = request.id, key = request.processKey
+        let begun = ContinuousClock.now
         let task = try await launcher.launch(request)
-        watch(session, id)
         let client = AgentClient(http: http, endpoint: task.endpoint, key: key, time: time)
         let deadline = time.now() + limits.bootWait.seconds
         var pause = Duration.milliseconds(2)
         while true {
             do {
                 _ = try await client.ping()
+                logger.info("agent started", metadata: ["launch": "\(id)", "ms": "\((ContinuousClock.now - begun).milliseconds)"])
                 return Unit(task: task, key: key, running: nil, idleSince: time.now())
             } catch is CancellationError {
                 try? await launcher.stop(id)
@@ -138,6 +150,34 @@ public actor DedicatedTasks: AgentCompute {
                 pause = min(pause * 2, .milliseconds(50))
             }
         }
+    }
+
+    /// Keeps `minWarm` processes waiting where the launcher can start them unbound; a sandbox on this machine cannot, because its
+    /// mounts are fixed at its start (docs/sandbox.md has the figures).
+    public func fillWarmPool() {
+        guard launcher.supportsWarmTasks, !closing else { return }
+        while warm.count + warming < limits.minWarm, load.units < limits.maxTasks {
+            warming += 1
+            Task { await warmOne() }
+        }
+    }
+
+    private func warmOne() async {
+        defer { warming -= 1 }
+        let id = LaunchID(ULID.make(at: time.now()))
+        do {
+            let unit = try await launch(
+                LaunchRequest(id: id, session: nil, mounts: [], processKey: Secret(Digest.randomToken()), gatewaySocket: nil, idleTimeout: limits.idleTimeout))
+            if closing {
+                try await launcher.stop(id)
+                return
+            }
+            warm.append(unit)
+            Task {
+                await launcher.waitUntilGone(id)
+                warm.removeAll { $0.task.id == id }
+            }
+        } catch { logger.warning("warm agent not started", metadata: ["error": "\(error)"]) }
     }
 
     /// Notices the process's death, whenever it comes.
@@ -236,6 +276,8 @@ public actor DedicatedTasks: AgentCompute {
     /// Ends every unit: the control plane goes down. Their runs are taken up by the next one.
     public func shutDown() async {
         closing = true
+        for unit in warm { try? await launcher.stop(unit.task.id) }
+        warm = []
         for (session, binding) in bindings {
             if case .unit(let unit) = binding { await drop(session, unit.task.id) }
         }

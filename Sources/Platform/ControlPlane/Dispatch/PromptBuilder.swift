@@ -22,9 +22,9 @@ struct PromptBuilder: Sendable {
     }
 
     func prompt(for task: ScheduledTask, _ payload: ScheduledTaskPayload, bot: Bot, at now: Date) -> String {
-        var attributes = "id=\"\(Self.escape(task.taskId.rawValue))\" scheduled_for=\"\(Self.local(payload.scheduledFor, bot.timezone))\""
+        var attributes = "id=\"\(XMLText.escape(task.taskId.rawValue))\" scheduled_for=\"\(Self.local(payload.scheduledFor, bot.timezone))\""
         if payload.missed == true { attributes += " missed=\"true\"" }
-        return Self.bounded("\(Self.context(bot.timezone, now))\n<scheduled_task \(attributes)>\(Self.escape(task.prompt))</scheduled_task>")
+        return Self.bounded("\(Self.context(bot.timezone, now))\n<scheduled_task \(attributes)>\(XMLText.escape(task.prompt))</scheduled_task>")
     }
 
     /// Group messages since the bot last spoke, oldest first.
@@ -37,21 +37,21 @@ struct PromptBuilder: Sendable {
     }
 
     private static func context(_ timezone: String, _ now: Date) -> String {
-        "<context timezone=\"\(escape(timezone))\" now=\"\(local(now, timezone))\"/>"
+        "<context timezone=\"\(XMLText.escape(timezone))\" now=\"\(local(now, timezone))\"/>"
     }
 
     private static func element(_ message: Message, timezone: String, answers: Bool) -> String {
-        var attributes = "id=\"\(escape(message.messageId.rawValue))\" sender=\"\(escape(message.senderName))\" time=\"\(local(message.timestamp, timezone))\""
+        var attributes = "id=\"\(XMLText.escape(message.messageId.rawValue))\" sender=\"\(XMLText.escape(message.senderName))\" time=\"\(local(message.timestamp, timezone))\""
         if !answers { attributes += " context=\"true\"" }
         if message.editedAt != nil { attributes += " edited=\"true\"" }
-        var body = escape(message.content)
+        var body = XMLText.escape(message.content)
         if let quote = message.quoted {
-            body = "<quote sender=\"\(escape(quote.sender))\">\(escape(String(quote.text.prefix(1000))))</quote>\n" + body
+            body = "<quote sender=\"\(XMLText.escape(quote.sender))\">\(XMLText.escape(String(quote.text.prefix(1000))))</quote>\n" + body
         }
         for file in message.attachments {
-            var note = "<attachment name=\"\(escape(file.fileName))\" type=\"\(escape(file.mimeType))\""
-            if let key = file.objectKey, let path = workspacePath(key, message) { note += " path=\"\(escape(path))\"" }
-            if let reason = file.skipped { note += " skipped=\"\(escape(reason))\"" }
+            var note = "<attachment name=\"\(XMLText.escape(file.fileName))\" type=\"\(XMLText.escape(file.mimeType))\""
+            if let key = file.objectKey, let path = workspacePath(key, message) { note += " path=\"\(XMLText.escape(path))\"" }
+            if let reason = file.skipped { note += " skipped=\"\(XMLText.escape(reason))\"" }
             body += "\n\(note)/>"
         }
         return "<message \(attributes)>\(body)</message>"
@@ -61,22 +61,6 @@ struct PromptBuilder: Sendable {
     private static func workspacePath(_ key: ObjectKey, _ message: Message) -> String? {
         guard let range = key.text.range(of: "/attachments/\(message.groupJid.keySegment)/") else { return nil }
         return "/workspace/attachments/" + key.text[range.upperBound...]
-    }
-
-    static func escape(_ text: String) -> String {
-        var out = ""
-        out.reserveCapacity(text.utf8.count)
-        for character in text.unicodeScalars {
-            switch character {
-            case "&": out += "&amp;"
-            case "<": out += "&lt;"
-            case ">": out += "&gt;"
-            case "\"": out += "&quot;"
-            case "'": out += "&apos;"
-            default: out.unicodeScalars.append(character)
-            }
-        }
-        return out
     }
 
     /// Local time without offset; the context element names the zone.

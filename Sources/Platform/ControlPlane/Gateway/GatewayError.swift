@@ -23,10 +23,3 @@ public enum GatewayError: Error, Sendable {
 
     static func invalid(_ field: String, _ message: String) -> GatewayError { .invalid([FieldProblem(field, message)]) }
 }
-
-/// What is wrong with one field of a request: its path and a sentence.
-public struct FieldProblem: Sendable, Hashable {
-    public var field: String
-    public var message: String
-    public init(_ field: String, _ message: String) { self.field = field; self.message = message }
-}

@@ -6,7 +6,7 @@ import Platform
 public enum ManagementError: Error, Sendable, Equatable {
     /// It does not exist, was deleted, or belongs to someone else: never told apart (SEC-14).
     case notFound
-    case invalid([FieldError])
+    case invalid([FieldProblem])
     case quotaExceeded(String)
     /// A thing of that name or type is there already.
     case alreadyExists(String)
@@ -22,14 +22,7 @@ public enum ManagementError: Error, Sendable, Equatable {
     case tooLarge(limit: Int)
     case rangeNotSatisfiable(size: Int)
 
-    public static func invalid(_ field: String, _ message: String) -> ManagementError { .invalid([FieldError(field, message)]) }
-}
-
-/// One entry of a problem's `errors`: a JSON path and what is wrong there.
-public struct FieldError: Sendable, Hashable, Codable {
-    public var field: String
-    public var message: String
-    public init(_ field: String, _ message: String) { self.field = field; self.message = message }
+    public static func invalid(_ field: String, _ message: String) -> ManagementError { .invalid([FieldProblem(field, message)]) }
 }
 
 /// Whom management tells after it changed something, so that caches, gateways and agents follow at once.

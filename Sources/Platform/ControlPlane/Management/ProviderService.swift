@@ -127,19 +127,19 @@ public struct ProviderService: Sendable {
 
     private func check(_ provider: Provider, apiKey: Secret?) throws {
         let compatible = provider.providerType == .anthropicCompatible || provider.providerType == .openAICompatible
-        var errors: [FieldError] = []
+        var errors: [FieldProblem] = []
         if compatible {
-            if let url = provider.baseUrl { if let reason = refusal(of: url) { errors.append(FieldError("baseUrl", reason)) } }
-            else { errors.append(FieldError("baseUrl", "This type needs a base URL.")) }
+            if let url = provider.baseUrl { if let reason = refusal(of: url) { errors.append(FieldProblem("baseUrl", reason)) } }
+            else { errors.append(FieldProblem("baseUrl", "This type needs a base URL.")) }
         } else {
-            if provider.baseUrl != nil { errors.append(FieldError("baseUrl", "Only for the compatible types.")) }
-            if provider.authType != nil { errors.append(FieldError("authType", "Only for the compatible types.")) }
-            if !provider.headers.isEmpty { errors.append(FieldError("headers", "Only for the compatible types.")) }
-            if apiKey != nil { errors.append(FieldError("apiKey", "Only for the compatible types.")) }
+            if provider.baseUrl != nil { errors.append(FieldProblem("baseUrl", "Only for the compatible types.")) }
+            if provider.authType != nil { errors.append(FieldProblem("authType", "Only for the compatible types.")) }
+            if !provider.headers.isEmpty { errors.append(FieldProblem("headers", "Only for the compatible types.")) }
+            if apiKey != nil { errors.append(FieldProblem("apiKey", "Only for the compatible types.")) }
         }
-        if provider.region != nil, provider.providerType != .bedrock { errors.append(FieldError("region", "Only for bedrock.")) }
+        if provider.region != nil, provider.providerType != .bedrock { errors.append(FieldProblem("region", "Only for bedrock.")) }
         if let fallback = provider.fallbackModelId, !provider.modelIds.contains(fallback) {
-            errors.append(FieldError("fallbackModelId", "Must be one of modelIds."))
+            errors.append(FieldProblem("fallbackModelId", "Must be one of modelIds."))
         }
         if !errors.isEmpty { throw ManagementError.invalid(errors) }
     }

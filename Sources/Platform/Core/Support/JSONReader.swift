@@ -40,7 +40,8 @@ struct JSONReader {
     }
 
     private mutating func document() throws(JSONError) -> Value {
-        if bytes.count >= 3, bytes[0] == 0xef, bytes[1] == 0xbb, bytes[2] == 0xbf { position = 3 }
+        // A byte order mark may be passed over (RFC 8259 §8.1); a stranger's text has none.
+        if !refusesDuplicates, bytes.count >= 3, bytes[0] == 0xef, bytes[1] == 0xbb, bytes[2] == 0xbf { position = 3 }
         let value = try value(depth: 0)
         skipSpace()
         guard position == bytes.count else { throw fail("text after the end") }

@@ -1,3 +1,4 @@
+import ControlPlane
 import Foundation
 import Identity
 import Platform
@@ -28,10 +29,14 @@ public struct IssuerDoor: SignInService {
 /// The platform's accounts behind the administrators' door.
 public struct AccountsDoor: UserAdministration {
     private let accounts: Accounts
-    private let records: any RecordStore
-    public init(accounts: Accounts, records: any RecordStore) { self.accounts = accounts; self.records = records }
+    /// Agents are separated from each other: without that, one user alone may have any (SEC-70).
+    private let isSandboxed: Bool
+    public init(accounts: Accounts, isSandboxed: Bool) { self.accounts = accounts; self.isSandboxed = isSandboxed }
 
     public func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool, by admin: UserID) async throws -> (user: User, temporaryPassword: Secret?) {
+        guard isSandboxed else {
+            throw ManagementError.invalidState("Agents run without a sandbox here (compute.sandbox: none), so there can be one user only.")
+        }
         let made = try await translated { try await accounts.create(email: email, displayName: displayName, plan: plan, isAdmin: isAdmin, by: admin) }
         return (made.user, made.temporaryPassword)
     }

@@ -223,10 +223,8 @@ public struct FrontDoor: HTTPResponder {
             if isJSON == nil, !call.rawBody.isEmpty { throw Problem(.unsupportedMediaType, "Send the body as application/json.") }
             var value = Value.object([:])
             if !call.rawBody.isEmpty {
-                do throws(StrictJSON.Malformed) {
-                    value = try StrictJSON.read(call.rawBody)
-                } catch {
-                    throw Problem(.malformedJSON, "The body is not acceptable JSON: \(error.reason) (byte \(error.offset)).")
+                do throws(JSONError) { value = try JSON.strictValue(call.rawBody) } catch {
+                    throw Problem(.malformedJSON, "The body is not acceptable JSON: \(error).")
                 }
             }
             call.body = try shape.fields(of: value)

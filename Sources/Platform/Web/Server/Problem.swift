@@ -77,17 +77,17 @@ public struct Problem: Error, Sendable, Equatable {
     public var slug: Slug
     public var detail: String
     /// Present exactly for `validation-failed`.
-    public var errors: [FieldError]?
+    public var errors: [FieldProblem]?
     public var headers: HTTPFields
 
-    public init(_ slug: Slug, _ detail: String, errors: [FieldError]? = nil, headers: HTTPFields = [:]) {
+    public init(_ slug: Slug, _ detail: String, errors: [FieldProblem]? = nil, headers: HTTPFields = [:]) {
         self.slug = slug; self.detail = detail; self.errors = errors; self.headers = headers
     }
 
-    public static func invalid(_ errors: [FieldError]) -> Problem {
+    public static func invalid(_ errors: [FieldProblem]) -> Problem {
         Problem(.validationFailed, errors.count == 1 ? "One field is not acceptable." : "\(errors.count) fields are not acceptable.", errors: errors)
     }
-    public static func invalid(_ field: String, _ message: String) -> Problem { invalid([FieldError(field, message)]) }
+    public static func invalid(_ field: String, _ message: String) -> Problem { invalid([FieldProblem(field, message)]) }
     public static let notFound = Problem(.notFound, "There is nothing here, or it is not yours.")
     public static let unauthenticated = Problem(
         .unauthenticated, "Sign in first: the access token is missing, expired or not valid.", headers: [.wwwAuthenticate: #"Bearer error="invalid_token""#])
@@ -152,7 +152,7 @@ enum ProblemMapping {
     private static func task(_ error: TaskError) -> Problem {
         switch error {
         case .notFound: .notFound
-        case .invalid(let problems): .invalid(problems.map { FieldError($0.field, $0.message) })
+        case .invalid(let problems): .invalid(problems)
         case .quotaExceeded(let limit): Problem(.quotaExceeded, "Your plan allows \(limit) tasks per bot; completed ones do not count.")
         case .completed: Problem(.invalidState, "A completed task cannot be changed. Create a new one.")
         case .unavailable: .unavailable()

@@ -29,22 +29,3 @@ struct Inbox {
         return "<messages note=\"arrived while you were working\">\n" + lines.joined(separator: "\n") + "\n</messages>"
     }
 }
-
-/// Text from people inside our XML: data, never markup (SEC-38).
-enum XMLText {
-    static func escape(_ text: String) -> String {
-        var out = ""
-        out.reserveCapacity(text.utf8.count)
-        for character in text.unicodeScalars {
-            switch character {
-            case "&": out += "&amp;"
-            case "<": out += "&lt;"
-            case ">": out += "&gt;"
-            case "\"": out += "&quot;"
-            case "'": out += "&apos;"
-            default: out.unicodeScalars.append(character)
-            }
-        }
-        return out
-    }
-}

@@ -47,7 +47,7 @@ extension API {
     private func settings(_ type: ChannelType, _ body: Document) throws -> ([String: Secret]?, Document?) {
         guard services.channels.types.contains(type), let credentialShape = ChannelShapes.credentials(type), let configShape = ChannelShapes.config(type)
         else { throw Problem.invalid("channelType", "This deployment does not connect \(type.rawValue).") }
-        var errors: [FieldError] = []
+        var errors: [FieldProblem] = []
         var credentials: [String: Secret]?, config: Document?
         if let given = body["credentials"] {
             credentials = credentialShape.check(given, at: "credentials", into: &errors).object?.compactMapValues { $0.string.map { Secret($0) } }

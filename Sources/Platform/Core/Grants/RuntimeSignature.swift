@@ -1,6 +1,5 @@
 import Crypto
 import Foundation
-import Platform
 
 /// `X-Clawbot-Signature`: `t={Unix seconds},v1={hex HMAC-SHA256(key, "{t}.{path}.{body}")}` under a key of one agent process alone
 /// (API.md §6.1). The control plane signs, the runtime checks.
