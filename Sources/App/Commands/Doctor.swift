@@ -1,7 +1,6 @@
 import ArgumentParser
 import AsyncHTTPClient
 import Foundation
-import LocalBackend
 import Logging
 import Platform
 
@@ -26,16 +25,11 @@ struct Doctor: AsyncParsableCommand {
             Terminal.say("  \(problem == nil ? "ok  " : "FAIL") \(what.padding(toLength: 16, withPad: " ", startingAt: 0)) \(problem ?? fine)")
         }
         await report("server", nil, runningServer(settings))
-        do {
-            let stores = try await LocalStores.open(dataDirectory: URL(fileURLWithPath: settings.dataDirectory), logger: Logger(label: "clawbot"))
-            try await stores.records.probe()
-            try await stores.objects.probe()
-            try await stores.secrets.probe()
-            try stores.close()
-            report("data", nil, "database, objects and secrets open in \(settings.dataDirectory)")
-        } catch LocalDatabaseError.inUse {
-            report("data", nil, "in use by a running server")
-        } catch { report("data", "\(error)") }
+        switch await Installation.probeData(settings) {
+        case .fine: report("data", nil, "database, objects and secrets open in \(settings.dataDirectory)")
+        case .inUse: report("data", nil, "in use by a running server")
+        case .broken(let cause): report("data", cause)
+        }
         do {
             let launcher = try await Installation.processLauncher(
                 settings, executable: Executable.path, data: URL(fileURLWithPath: settings.dataDirectory), logger: Logger(label: "clawbot"))
