@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 CONFIG ?= configs/local.yaml
 
-.PHONY: help run build test bench chaos format clean
+.PHONY: help run build test bench chaos security format clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,9 @@ chaos: ## the long chaos run: SIGKILL at random under load
 	@scripts/dependencies test
 	@python=$$(scripts/python-venv) && swift build --product clawbot && \
 		CLAWBOT_BINARY=$$PWD/.build/debug/clawbot $$python Tests/EndToEnd/chaos.py --messages 300 --conversations 30 --kills 20
+
+security: ## docs/security-table.md anew, from the names of the tests
+	@scripts/security-table
 
 format: ## swift-format over the sources
 	@swift format --in-place --recursive Sources Tests Benchmarks Package.swift

@@ -130,14 +130,16 @@ let package = Package(
             path: "Benchmarks", swiftSettings: strict),
         // A port's promises, run unchanged against every backend.
         .target(name: "Conformance", dependencies: ["Platform"], path: "Tests/Conformance", swiftSettings: strict),
-        .testTarget(name: "PlatformTests", dependencies: ["Platform", "Conformance"], swiftSettings: strict),
+        // How many test cases run at once.
+        .target(name: "Pace", path: "Tests/Pace", swiftSettings: strict),
+        .testTarget(name: "PlatformTests", dependencies: ["Pace", "Platform", "Conformance"], swiftSettings: strict),
         .testTarget(
             name: "LocalBackendTests",
-            dependencies: ["LocalBackend", "Conformance", .product(name: "GRDB", package: "GRDB.swift")], swiftSettings: strict),
+            dependencies: ["Pace", "LocalBackend", "Conformance", .product(name: "GRDB", package: "GRDB.swift")], swiftSettings: strict),
         .testTarget(
             name: "ControlPlaneTests",
             dependencies: [
-                "ControlPlane", "Channels", "Platform",
+                "Pace", "ControlPlane", "Channels", "Platform",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
@@ -145,7 +147,7 @@ let package = Package(
         .testTarget(
             name: "AgentRuntimeTests",
             dependencies: [
-                "AgentRuntime", "Platform",
+                "Pace", "AgentRuntime", "Platform",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -153,15 +155,15 @@ let package = Package(
         .testTarget(
             name: "ChannelsTests",
             dependencies: [
-                "Channels", "Platform",
+                "Pace", "Channels", "Platform",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"),
             ], swiftSettings: strict),
-        .testTarget(name: "IdentityTests", dependencies: ["Identity", "Platform"], swiftSettings: strict),
+        .testTarget(name: "IdentityTests", dependencies: ["Pace", "Identity", "Platform"], swiftSettings: strict),
         .testTarget(
             name: "WebAPITests",
             dependencies: [
-                "WebAPI", "ControlPlane", "Channels", "Platform", .product(name: "HummingbirdTesting", package: "hummingbird"),
+                "Pace", "WebAPI", "ControlPlane", "Channels", "Platform", .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: strict),
     ]
 )

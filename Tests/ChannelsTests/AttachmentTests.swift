@@ -1,9 +1,10 @@
 import Foundation
+import Pace
 import Testing
 
 @testable import Channels
 
-@Suite("Files from outside")
+@Suite("Files from outside", .paced)
 struct AttachmentTests {
     @Test(
         "SEC-39 file names lose what is dangerous",

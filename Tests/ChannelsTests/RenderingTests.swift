@@ -1,10 +1,11 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import Channels
 
-@Suite("Rendering for Telegram")
+@Suite("Rendering for Telegram", .paced)
 struct RenderingTests {
     private func render(_ text: String) -> [Chunk] { Fixture.adapter().render(text, for: Fixture.group) }
     private func html(_ text: String) -> String { render(text).map(\.text).joined(separator: "\n---\n") }

@@ -1,12 +1,13 @@
 import AsyncHTTPClient
 import Foundation
+import Pace
 import Platform
 import Synchronization
 import Testing
 
 @testable import Channels
 
-@Suite("Telegram against the fake Bot API", .enabled(if: FakeTelegram.python != nil, "\(FakeTelegram.skipReason)"))
+@Suite("Telegram against the fake Bot API", .paced, .enabled(if: FakeTelegram.python != nil, "\(FakeTelegram.skipReason)"))
 struct TelegramAdapterTests {
     private func draft(_ config: [String: Value] = [:], token: String = Fixture.token, base: String = "https://bot.example") -> ChannelDraft {
         ChannelDraft(botId: "bot1", credentials: ["botToken": Secret(token)], config: config, publicBaseURL: URL(string: base) ?? URL(filePath: "/"))
@@ -387,7 +388,7 @@ struct TelegramAdapterTests {
     }
 }
 
-@Suite("Telegram's pace")
+@Suite("Telegram's pace", .paced)
 struct SendPaceTests {
     @Test("a burst passes, then one per interval; a long wait is handed back")
     func buckets() async throws {
@@ -423,7 +424,7 @@ struct SendPaceTests {
     }
 }
 
-@Suite("Web chat")
+@Suite("Web chat", .paced)
 struct WebChatTests {
     @Test("connects without credentials, is always healthy, and passes text on unchanged")
     func web() async throws {

@@ -1,10 +1,11 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import Channels
 
-@Suite("Telegram, inbound")
+@Suite("Telegram, inbound", .paced)
 struct TelegramInboundTests {
     let adapter = Fixture.adapter()
 

@@ -1,10 +1,11 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import Channels
 
-@Suite("What starts a run")
+@Suite("What starts a run", .paced)
 struct TriggerTests {
     private func message(_ text: String = "hi", isGroup: Bool = true, _ change: (inout InboundMessage) -> Void = { _ in }) -> InboundMessage {
         var message = InboundMessage(

@@ -66,26 +66,26 @@ func expectThrow(
     throw PromiseBroken(expected: what, seen: "no error", line: line, file: file)
 }
 
-/// Waits, without a fixed time, until `condition` holds; gives up after 20 s.
+/// Waits, without a fixed time, until `condition` holds; gives up after 60 s.
 func eventually(_ what: String, file: String = #fileID, line: Int = #line, _ condition: () async throws -> Bool) async throws {
-    let end = ContinuousClock.now + .seconds(20)
+    let end = ContinuousClock.now + .seconds(60)
     while try await !condition() {
         guard ContinuousClock.now < end else {
-            throw PromiseBroken(expected: "in the end: \(what)", seen: "not within 20 s", line: line, file: file)
+            throw PromiseBroken(expected: "in the end: \(what)", seen: "not within 60 s", line: line, file: file)
         }
         try await Task.sleep(for: .milliseconds(2))
     }
 }
 
-/// Runs `body` and fails when it does not end within 20 s of real time.
+/// Runs `body` and fails when it does not end within 60 s of real time.
 func promptly<T: Sendable>(
     _ what: String, file: String = #fileID, line: Int = #line, _ body: @escaping @Sendable () async throws -> T
 ) async throws -> T {
     try await withThrowingTaskGroup(of: T.self) { group in
         group.addTask { try await body() }
         group.addTask {
-            try await Task.sleep(for: .seconds(20))
-            throw PromiseBroken(expected: "\(what) at once", seen: "nothing within 20 s", line: line, file: file)
+            try await Task.sleep(for: .seconds(60))
+            throw PromiseBroken(expected: "\(what) at once", seen: "nothing within 60 s", line: line, file: file)
         }
         defer { group.cancelAll() }
         return try await group.next()!

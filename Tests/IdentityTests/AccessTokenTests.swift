@@ -2,12 +2,13 @@ import Crypto
 import CryptoExtras
 import Foundation
 import JWTKit
+import Pace
 import Platform
 import Testing
 
 @testable import Identity
 
-@Suite("access tokens")
+@Suite("access tokens", .paced)
 struct AccessTokenTests {
     /// Signs any header and claims with the world's own key.
     static func forge(_ world: IdentityWorld, header: [String: Value], claims: [String: Value]) async throws -> String {

@@ -1,10 +1,11 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import Identity
 
-@Suite("accounts")
+@Suite("accounts", .paced)
 struct AccountTests {
     @Test("SEC-10 the first start makes one admin, whose generated password is shown once and must be changed")
     func SEC_10_generated() async throws {
@@ -102,7 +103,7 @@ struct AccountTests {
     }
 }
 
-@Suite("passwords")
+@Suite("passwords", .paced)
 struct PasswordTests {
     @Test("SEC-08 a stored hash shows scrypt with N=2^17, r=8, p=1")
     func SEC_08_standard() async throws {

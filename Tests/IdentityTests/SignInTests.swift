@@ -1,10 +1,11 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import Identity
 
-@Suite("signing in")
+@Suite("signing in", .paced)
 struct SignInTests {
     @Test("SEC-06 a refresh token works once; its predecessor within 10 s is superseded, anything older ends the session")
     func SEC_06_rotation() async throws {

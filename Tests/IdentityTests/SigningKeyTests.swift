@@ -1,11 +1,12 @@
 import Foundation
+import Pace
 import Platform
 import Synchronization
 import Testing
 
 @testable import Identity
 
-@Suite("signing keys")
+@Suite("signing keys", .paced)
 struct SigningKeyTests {
     @Test("SEC-03 the key is made once, stored, and shared by the nodes that start together")
     func SEC_03_first_start() async throws {

@@ -1,11 +1,12 @@
 import Conformance
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import LocalBackend
 
-@Suite("The embedded backend keeps the promises of the ports")
+@Suite("The embedded backend keeps the promises of the ports", .paced)
 struct ConformanceTests {
     @Test("records", arguments: RecordStorePromises.all + RecordStorePromises.afterRestart)
     func records(_ promise: Promise<RecordStoreHarness>) async throws {

@@ -1,11 +1,12 @@
 import Foundation
 import GRDB
+import Pace
 import Platform
 import Testing
 
 @testable import LocalBackend
 
-@Suite("The embedded database")
+@Suite("The embedded database", .paced)
 struct DatabaseTests {
     @Test("opens private, in WAL mode and with synchronous=FULL really in force on the writer")
     func durability() async throws {

@@ -1,11 +1,12 @@
 import Foundation
+import Pace
 import Platform
 import Synchronization
 import Testing
 
 @testable import LocalBackend
 
-@Suite("Group commit")
+@Suite("Group commit", .paced)
 struct GroupCommitTests {
     struct Refused: Error {}
 

@@ -1,11 +1,12 @@
 import Foundation
+import Pace
 import Platform
 import Synchronization
 import Testing
 
 @testable import LocalBackend
 
-@Suite("Objects as files")
+@Suite("Objects as files", .paced)
 struct ObjectTests {
     private let scratch = Scratch()
     private func store(openat2: Bool = true) throws -> FileObjectStore { try FileObjectStore(directory: scratch["objects"], logger: quiet, usesOpenat2: openat2) }

@@ -1,10 +1,11 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import LocalBackend
 
-@Suite("SQLite queue")
+@Suite("SQLite queue", .paced)
 struct QueueTests {
     private func open(_ scratch: Scratch, _ time: any TimeSource = SystemTime()) async throws -> (LocalDatabase, SQLiteMessageQueue) {
         let database = try LocalDatabase(directory: scratch["data"])

@@ -1,10 +1,11 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import LocalBackend
 
-@Suite("SQLite records")
+@Suite("SQLite records", .paced)
 struct RecordTests {
     @Test("every query of every declared table and index is a range scan of an index, page after page")
     func plans() async throws {

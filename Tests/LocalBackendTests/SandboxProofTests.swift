@@ -1,13 +1,14 @@
 #if os(Linux)
 import Foundation
 import Glibc
+import Pace
 import Platform
 import Testing
 
 @testable import LocalBackend
 
 /// Tried from inside the real sandbox, on this kernel.
-@Suite("the sandbox's walls", .serialized)
+@Suite("the sandbox's walls", .paced, .serialized)
 struct SandboxProofTests {
     @Test("SEC-57 a session sees its own files and the system's, read-only, and nothing else")
     func SEC_57_files() async throws {

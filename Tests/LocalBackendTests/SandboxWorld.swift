@@ -85,7 +85,7 @@ struct SandboxWorld: Sendable {
 }
 
 /// Waits until a condition holds; a generous deadline instead of a sleep.
-func eventually(within seconds: Double = 20, _ condition: () async throws -> Bool) async throws -> Bool {
+func eventually(within seconds: Double = 60, _ condition: () async throws -> Bool) async throws -> Bool {
     let deadline = Date() + seconds
     while Date() < deadline {
         if try await condition() { return true }

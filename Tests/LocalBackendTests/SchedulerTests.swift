@@ -1,11 +1,12 @@
 import Foundation
+import Pace
 import Platform
 import Synchronization
 import Testing
 
 @testable import LocalBackend
 
-@Suite("SQLite scheduler")
+@Suite("SQLite scheduler", .paced)
 struct SchedulerTests {
     private struct World {
         let scratch = Scratch()

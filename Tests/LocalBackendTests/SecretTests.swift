@@ -1,11 +1,12 @@
 import Foundation
+import Pace
 import Synchronization
 import Testing
 
 @testable import LocalBackend
 @testable import Platform
 
-@Suite("Encrypted secrets")
+@Suite("Encrypted secrets", .paced)
 struct SecretTests {
     private struct World {
         let scratch = Scratch()

@@ -1,11 +1,12 @@
 import Foundation
+import Pace
 import Platform
 import ServiceLifecycle
 import Testing
 
 @testable import LocalBackend
 
-@Suite("Local stores")
+@Suite("Local stores", .paced)
 struct StoresTests {
     @Test("everything opens from one directory, keeps what was acknowledged, and opens again")
     func reopen() async throws {

@@ -23,7 +23,7 @@ struct Timeout: Error {}
 
 /// Waits, without a fixed time, until `condition` holds.
 func eventually(_ condition: () async throws -> Bool) async throws {
-    let end = ContinuousClock.now + .seconds(30)
+    let end = ContinuousClock.now + .seconds(60)
     while try await !condition() {
         guard ContinuousClock.now < end else { throw Timeout() }
         try await Task.sleep(for: .milliseconds(2))

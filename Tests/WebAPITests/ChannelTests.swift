@@ -2,12 +2,13 @@ import Channels
 import ControlPlane
 import Foundation
 import HTTPTypes
+import Pace
 import Platform
 import Testing
 
 @testable import WebAPI
 
-@Suite("Channels and webhooks")
+@Suite("Channels and webhooks", .paced)
 struct ChannelTests {
     private static let token = "123456:" + String(repeating: "A", count: 35)
     private static let body = #"{"channelType":"telegram","credentials":{"botToken":"\#(token)"}}"#

@@ -1,12 +1,13 @@
 import Foundation
 import HTTPTypes
+import Pace
 import Platform
 import Synchronization
 import Testing
 
 @testable import WebAPI
 
-@Suite("Front door")
+@Suite("Front door", .paced)
 struct FrontDoorTests {
     @Test("every answer carries a request id, a well-formed one is echoed")
     func requestIds() async throws {

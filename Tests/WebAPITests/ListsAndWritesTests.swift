@@ -1,12 +1,13 @@
 import ControlPlane
 import Foundation
 import HTTPTypes
+import Pace
 import Platform
 import Testing
 
 @testable import WebAPI
 
-@Suite("Lists, idempotency, tags")
+@Suite("Lists, idempotency, tags", .paced)
 struct ListsAndWritesTests {
     @Test("a list is walked exactly once with any limit", arguments: [1, 7, 50, 200])
     func walk(_ limit: Int) async throws {

@@ -3,13 +3,14 @@ import ControlPlane
 import Foundation
 import HummingbirdTesting
 import NIOCore
+import Pace
 import Platform
 import Synchronization
 import Testing
 
 @testable import WebAPI
 
-@Suite("Event streams", .serialized, .timeLimit(.minutes(2)))
+@Suite("Event streams", .paced, .serialized, .timeLimit(.minutes(10)))
 struct StreamTests {
     /// One event as it came over the wire.
     struct Seen: Sendable, Equatable { var id: String?; var name: String; var data: Value }
@@ -34,7 +35,7 @@ struct StreamTests {
             }
         }
         func wait(_ what: String, until holds: (Listener) -> Bool) async throws {
-            let deadline = ContinuousClock.now + .seconds(20)
+            let deadline = ContinuousClock.now + .seconds(60)
             while !holds(self) {
                 guard ContinuousClock.now < deadline else { Issue.record("waited for \(what); have:\n\(raw)"); throw CancellationError() }
                 try await Task.sleep(for: .milliseconds(5))
@@ -154,7 +155,7 @@ struct StreamTests {
             }
             #expect(try await open("/api/bots/\(bot.botId)/chat/events", nil).1 == 429)
             readings[0].cancel()
-            let deadline = ContinuousClock.now + .seconds(20)
+            let deadline = ContinuousClock.now + .seconds(60)
             while world.api.slots.count == 5, ContinuousClock.now < deadline { try await Task.sleep(for: .milliseconds(5)) }
             let (_, status, reading) = try await open("/api/bots/\(bot.botId)/chat/events", nil)
             #expect(status == 200)
@@ -170,7 +171,7 @@ struct StreamTests {
         try await serve(world) { open in
             let (listener, _, _) = try await open("/api/bots/\(bot.botId)/chat/events", nil)
             func pass(_ seconds: Double, until what: String, _ holds: @escaping (Listener) -> Bool) async throws {
-                let deadline = ContinuousClock.now + .seconds(20)
+                let deadline = ContinuousClock.now + .seconds(60)
                 while !holds(listener) {
                     guard ContinuousClock.now < deadline else { Issue.record("waited for \(what): \(listener.raw)"); return }
                     if world.time.sleepers > 0 { world.time.advance(by: .seconds(Int64(seconds))) }

@@ -1,12 +1,13 @@
 import ControlPlane
 import Foundation
 import HTTPTypes
+import Pace
 import Platform
 import Testing
 
 @testable import WebAPI
 
-@Suite("Tenancy")
+@Suite("Tenancy", .paced)
 struct TenancyTests {
     @Test("SEC-14 on every route with a bot, another tenant's id is the same 404 as a random one, and nothing changes")
     func SEC_14_matrix() async throws {

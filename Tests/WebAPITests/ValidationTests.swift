@@ -1,11 +1,12 @@
 import Foundation
 import HTTPTypes
+import Pace
 import Platform
 import Testing
 
 @testable import WebAPI
 
-@Suite("Validation")
+@Suite("Validation", .paced)
 struct ValidationTests {
     @Test("unknown fields, wrong types and over-long values are named, one entry each")
     func names() async throws {

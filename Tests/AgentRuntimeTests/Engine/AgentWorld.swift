@@ -174,7 +174,7 @@ struct AgentWorld: Sendable {
 }
 
 /// Tries a condition until it holds; the wait between is short and grows.
-func eventually(_ what: String, seconds: Double = 20, _ condition: () async throws -> Bool) async throws {
+func eventually(_ what: String, seconds: Double = 60, _ condition: () async throws -> Bool) async throws {
     let deadline = ContinuousClock.now + .seconds(seconds)
     var pause = Duration.milliseconds(1)
     while true {

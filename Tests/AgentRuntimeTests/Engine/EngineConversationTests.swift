@@ -1,10 +1,11 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import AgentRuntime
 
-@Suite("A conversation with the native engine")
+@Suite("A conversation with the native engine", .paced)
 struct EngineConversationTests {
     @Test("an answer is streamed as deltas and posted once as the final reply under the same message id")
     func streaming() async throws {

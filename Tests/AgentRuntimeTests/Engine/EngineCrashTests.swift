@@ -1,10 +1,11 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import AgentRuntime
 
-@Suite("A run that dies anywhere and is tried again")
+@Suite("A run that dies anywhere and is tried again", .paced)
 struct EngineCrashTests {
     /// What the next try of the same message sends as its conversation, after a process that died with `bytes` of the transcript on disk.
     private func retried(afterBytes bytes: Int?, of total: inout Int) async throws -> [Value] {

@@ -57,7 +57,7 @@ final class FakeGateway: Sendable {
     var final: Value? { replies.first { ["final", "error"].contains($0["kind"]?.string) } }
 
     /// Waits until the state is as wanted; throws after `seconds`.
-    func wait(_ what: String, seconds: Double = 20, until condition: @escaping @Sendable (State) -> Bool) async throws {
+    func wait(_ what: String, seconds: Double = 60, until condition: @escaping @Sendable (State) -> Bool) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 while !self.read(condition) {

@@ -1,10 +1,11 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import AgentRuntime
 
-@Suite("Reading a model's stream")
+@Suite("Reading a model's stream", .paced)
 struct ModelStreamTests {
     @Test("events are the same wherever the chunks end, with LF, CRLF and CR")
     func chunks() throws {

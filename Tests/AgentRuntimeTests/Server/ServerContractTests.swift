@@ -1,10 +1,11 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import AgentRuntime
 
-@Suite("The runtime's HTTP contract")
+@Suite("The runtime's HTTP contract", .paced)
 struct ServerContractTests {
     @Test("an invocation is accepted at once; while it runs another is 503 with Retry-After and ping is HealthyBusy with the current time")
     func busy() async throws {

@@ -1,11 +1,12 @@
 import Foundation
+import Pace
 import Platform
 import ServiceLifecycle
 import Testing
 
 @testable import AgentRuntime
 
-@Suite("SIGTERM: the process ends in order")
+@Suite("SIGTERM: the process ends in order", .paced)
 struct ShutdownTests {
     /// Admits a run whose work is `perform`, begins the shutdown, and returns once the process has ended.
     private func shutDown(grace: Duration, perform: @escaping @Sendable (RunHost.Job) async -> Void) async throws -> RunHost {

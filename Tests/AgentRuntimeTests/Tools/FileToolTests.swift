@@ -1,10 +1,11 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import AgentRuntime
 
-@Suite struct FileToolTests {
+@Suite(.paced) struct FileToolTests {
     // MARK: Read
 
     @Test("text comes with line numbers, in pages")

@@ -46,9 +46,9 @@ struct ToolWorld {
     }
 }
 
-/// Whether a condition comes true within ten seconds.
+/// Whether a condition comes true within a minute.
 func eventually(_ condition: () throws -> Bool) async rethrows -> Bool {
-    let deadline = ContinuousClock.now + .seconds(10)
+    let deadline = ContinuousClock.now + .seconds(60)
     while ContinuousClock.now < deadline {
         if try condition() { return true }
         try? await Task.sleep(for: .milliseconds(5))

@@ -1,10 +1,11 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import AgentRuntime
 
-@Suite struct TranscriptTests {
+@Suite(.paced) struct TranscriptTests {
     private let call = ContentBlock.toolUse(ToolUse(id: "t1", name: "Bash", input: .object(["command": "ls"])))
     private let otherCall = ContentBlock.toolUse(ToolUse(id: "t2", name: "Read", input: .object(["file_path": "a\nb"])))
 

@@ -1,10 +1,11 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import AgentRuntime
 
-@Suite struct WorkspaceMemoryTests {
+@Suite(.paced) struct WorkspaceMemoryTests {
     private func paths(_ folder: String) -> WorkspacePaths {
         WorkspacePaths(
             group: folder + "/group", learnings: folder + "/learnings", shared: folder + "/shared", extra: folder + "/extra", home: folder + "/home",

@@ -5,6 +5,7 @@ import Logging
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import Pace
 import Platform
 import Synchronization
 import Testing
@@ -76,7 +77,7 @@ private struct NoDoor: GatewayDoor {
     func close(_ session: SessionKey) async {}
 }
 
-@Suite("Dedicated tasks")
+@Suite("Dedicated tasks", .paced)
 struct DedicatedTasksTests {
     private func withTasks(_ launcher: ServerLauncher, maxTasks: Int = 4, minWarm: Int = 0, _ body: (DedicatedTasks) async throws -> Void) async throws {
         let http = HTTPClient(eventLoopGroup: .singletonMultiThreadedEventLoopGroup)

@@ -1,11 +1,12 @@
 import Channels
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import ControlPlane
 
-@Suite("A message's way")
+@Suite("A message's way", .paced)
 struct MessageWayTests {
     @Test("a message is answered once, in its chat, and everything about it is settled")
     func answered() async throws {
@@ -302,7 +303,7 @@ struct MessageWayTests {
     }
 }
 
-@Suite("Delivery")
+@Suite("Delivery", .paced)
 struct DeliveryTests {
     @Test("chunks go out in order; a failed one is sent again, those before it are not")
     func chunks() async throws {

@@ -91,7 +91,7 @@ struct World: Sendable {
 }
 
 /// Waits for a condition; the limit is only reached when something is broken.
-func eventually<T: Sendable>(_ what: String, seconds: Double = 20, _ look: () async throws -> T?) async throws -> T {
+func eventually<T: Sendable>(_ what: String, seconds: Double = 60, _ look: () async throws -> T?) async throws -> T {
     let end = Date() + seconds
     while Date() < end {
         if let value = try await look() { return value }

@@ -1,10 +1,11 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import ControlPlane
 
-@Suite("Grants at the gateway") struct GatewayAuthorizationTests {
+@Suite("Grants at the gateway", .paced) struct GatewayAuthorizationTests {
     private func refused(_ world: GatewayWorld, _ token: String?, socket: SessionKey? = nil) async -> Bool {
         do {
             _ = try await world.gateway.authorize(token: token, socketSession: socket, scope: .objects)

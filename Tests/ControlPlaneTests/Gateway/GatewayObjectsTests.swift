@@ -1,11 +1,12 @@
 import Foundation
 import NIOCore
+import Pace
 import Platform
 import Testing
 
 @testable import ControlPlane
 
-@Suite("Objects through the gateway") struct GatewayObjectsTests {
+@Suite("Objects through the gateway", .paced) struct GatewayObjectsTests {
     private func outcome(_ body: () async throws -> Void) async -> String {
         do { try await body(); return "ok" } catch GatewayError.notFound { return "404" } catch GatewayError.forbidden { return "403" } catch {
             return "\(error)"

@@ -1,12 +1,13 @@
 import Foundation
 import NIOCore
+import Pace
 import Platform
 import Synchronization
 import Testing
 
 @testable import ControlPlane
 
-@Suite("Model calls through the gateway") struct ModelCallsTests {
+@Suite("Model calls through the gateway", .paced) struct ModelCallsTests {
     private func call(_ world: GatewayWorld, _ token: String, _ body: ByteBuffer? = nil) async throws -> ModelResponse {
         try await world.gateway.model(try await world.run(token, .model), .messages, body: body ?? world.request(), version: nil, beta: nil)
     }

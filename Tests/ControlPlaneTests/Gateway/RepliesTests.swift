@@ -1,11 +1,12 @@
 import Foundation
 import NIOCore
+import Pace
 import Platform
 import Testing
 
 @testable import ControlPlane
 
-@Suite("Replies of an agent") struct RepliesTests {
+@Suite("Replies of an agent", .paced) struct RepliesTests {
     private func message(_ sequence: Int, _ text: String, id: String = ULID.make()) -> [String: Value] {
         ["sequence": .int(sequence), "messageId": .string(id), "kind": "message", "text": .string(text)]
     }

@@ -1,11 +1,12 @@
 import Channels
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import ControlPlane
 
-@Suite("Management")
+@Suite("Management", .paced)
 struct ManagementTests {
     private struct Schedules: Scheduler {
         func put(_ schedule: TaskSchedule) async throws {}

@@ -1,11 +1,12 @@
 import Foundation
 import NIOCore
+import Pace
 import Platform
 import Testing
 
 @testable import ControlPlane
 
-@Suite("The demo model") struct DemoModelTests {
+@Suite("The demo model", .paced) struct DemoModelTests {
     private static let tools =
         ["Read", "Write", "Edit", "Glob", "Bash"].map { tool($0, []) } + [
             tool("mcp__clawbot__send_file", ["file_path", "caption"]),

@@ -1,11 +1,12 @@
 import Foundation
 import NIOCore
+import Pace
 import Platform
 import Testing
 
 @testable import ControlPlane
 
-@Suite("Providers") struct ProviderTests {
+@Suite("Providers", .paced) struct ProviderTests {
     @Test(
         "a base URL is taken in every spelling that people use",
         arguments: [

@@ -1,10 +1,11 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 @testable import ControlPlane
 
-@Suite("Scheduled tasks") struct TaskServiceTests {
+@Suite("Scheduled tasks", .paced) struct TaskServiceTests {
     private func draft(_ value: String = "600000", _ type: ScheduledTask.ScheduleType = .interval) -> TaskDraft {
         TaskDraft(prompt: "do it", scheduleType: type, scheduleValue: value)
     }

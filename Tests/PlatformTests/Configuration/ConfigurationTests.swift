@@ -1,9 +1,10 @@
 import Foundation
+import Pace
 import Testing
 
 @testable import Platform
 
-@Suite struct ConfigurationTests {
+@Suite(.paced) struct ConfigurationTests {
     /// A YAML text as a file for the time of one test.
     private func load(_ yaml: String?, _ environment: [String: String] = [:]) throws -> PlatformConfiguration {
         guard let yaml else { return try PlatformConfiguration.load(path: nil, environment: environment) }

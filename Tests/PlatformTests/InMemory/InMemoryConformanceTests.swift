@@ -1,9 +1,10 @@
 import Conformance
 import Foundation
+import Pace
 import Platform
 import Testing
 
-@Suite("In-memory backends keep the promises of their ports")
+@Suite("In-memory backends keep the promises of their ports", .paced)
 struct InMemoryConformanceTests {
     @Test("records", arguments: RecordStorePromises.all + RecordStorePromises.afterRestart)
     func records(_ promise: Promise<RecordStoreHarness>) async throws {
@@ -88,11 +89,11 @@ struct InMemoryConformanceTests {
     }
 }
 
-/// Waits for a condition, at most 20 s.
+/// Waits for a condition, at most 60 s.
 func until(_ sourceLocation: SourceLocation = #_sourceLocation, _ condition: () async throws -> Bool) async throws {
-    let end = ContinuousClock.now + .seconds(20)
+    let end = ContinuousClock.now + .seconds(60)
     while try await !condition() {
-        try #require(ContinuousClock.now < end, "the condition did not come true within 20 s", sourceLocation: sourceLocation)
+        try #require(ContinuousClock.now < end, "the condition did not come true within 60 s", sourceLocation: sourceLocation)
         try await Task.sleep(for: .milliseconds(2))
     }
 }

@@ -1,8 +1,9 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
-@Suite("Cron expressions")
+@Suite("Cron expressions", .paced)
 struct CronTests {
     /// The next fires after a time, as text in UTC without seconds.
     static func fires(_ cron: String, _ zone: String, after: String, count: Int) throws -> [String] {

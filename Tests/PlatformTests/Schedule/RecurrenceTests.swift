@@ -1,8 +1,9 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
-@Suite("Schedules of tasks")
+@Suite("Schedules of tasks", .paced)
 struct RecurrenceTests {
     static let now = Timestamp.date("2026-03-02T08:00:00.500Z")!
 

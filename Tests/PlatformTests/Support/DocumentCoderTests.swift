@@ -1,8 +1,9 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
-@Suite("Documents from types and back")
+@Suite("Documents from types and back", .paced)
 struct DocumentCoderTests {
     static let now = Timestamp.date("2026-01-31T08:15:30.123Z")!
 

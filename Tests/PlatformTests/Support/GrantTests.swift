@@ -1,8 +1,9 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
-@Suite("Grants")
+@Suite("Grants", .paced)
 struct GrantTests {
     static let now = Timestamp.date("2026-03-02T08:00:00Z")!
     static let keys = PlatformKeys(roots: [Data(repeating: 1, count: 32)])

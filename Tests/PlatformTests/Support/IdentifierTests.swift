@@ -1,8 +1,9 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
-@Suite("Identifiers")
+@Suite("Identifiers", .paced)
 struct IdentifierTests {
     @Test("ULIDs are well-formed, different and sort by time")
     func ulid() {

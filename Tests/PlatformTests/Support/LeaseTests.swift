@@ -1,9 +1,10 @@
 import Foundation
+import Pace
 import Platform
 import Synchronization
 import Testing
 
-@Suite("Leases")
+@Suite("Leases", .paced)
 struct LeaseTests {
     let time = ManualTime()
     let records: InMemoryRecordStore

@@ -1,9 +1,10 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
 // The meanings of conditions and changes are the conformance suite's tables; here is what a backend's author relies on besides.
-@Suite("Writes as pure functions")
+@Suite("Writes as pure functions", .paced)
 struct RecordWriteTests {
     static let now = Date(timeIntervalSince1970: 1_760_000_000)
     static let table = Table("t", expires: true)

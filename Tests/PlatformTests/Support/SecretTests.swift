@@ -1,8 +1,9 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
-@Suite("Secrets and lists of allowed tools")
+@Suite("Secrets and lists of allowed tools", .paced)
 struct SecretTests {
     struct Holder {
         var name = "x"; var token = Secret("canary-123"); var more: [String: Secret] = ["k": Secret("canary-123")];

@@ -1,8 +1,9 @@
 import Foundation
+import Pace
 import Platform
 import Testing
 
-@Suite("Timestamps")
+@Suite("Timestamps", .paced)
 struct TimestampTests {
     @Test(
         "what is written is read back, to the millisecond",
