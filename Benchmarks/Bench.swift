@@ -40,11 +40,12 @@ func report(_ what: String, _ value: String, budget: String? = nil, holds: Bool?
 /// Durations of many operations, in milliseconds.
 struct Sample: Sendable {
     var milliseconds: [Double] = []
-    mutating func add(_ duration: Duration) { milliseconds.append(Double(duration.components.seconds) * 1000 + Double(duration.components.attoseconds) * 1e-15) }
-    func percentile(_ p: Double) -> Double {
-        let sorted = milliseconds.sorted()
-        guard !sorted.isEmpty else { return .nan }
-        return sorted[min(sorted.count - 1, Int((Double(sorted.count) * p).rounded(.up)) - 1 < 0 ? 0 : Int((Double(sorted.count) * p).rounded(.up)) - 1)]
+    mutating func add(_ duration: Duration) { milliseconds.append(Self.milliseconds(duration)) }
+    static func milliseconds(_ duration: Duration) -> Double { duration / .milliseconds(1) }
+    /// The smallest value that at least this share of all does not exceed.
+    func percentile(_ share: Double) -> Double {
+        guard !milliseconds.isEmpty else { return .nan }
+        return milliseconds.sorted()[max(0, Int((Double(milliseconds.count) * share).rounded(.up)) - 1)]
     }
     var median: Double { percentile(0.5) }
     var summary: String { "p50 \(Self.text(median)), p90 \(Self.text(percentile(0.9))), p99 \(Self.text(percentile(0.99))) ms, n \(milliseconds.count)" }

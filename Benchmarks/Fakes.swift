@@ -15,16 +15,18 @@ final class FakeModel: Sendable {
 
     /// Requests since the last call, with the time each came.
     func takeRequests() -> [ContinuousClock.Instant] { log.take() }
+    /// Waits for one more request than were waited for before, at most 30 s.
+    func waitForRequest() async throws { try await log.wait() }
     func stop() async { task.cancel(); _ = try? await task.value }
 
     static func start() async throws -> FakeModel {
         let log = RequestLog()
         let router = Router()
         router.post("/v1/messages") { request, context -> Response in
-            log.add(ContinuousClock().now)
+            log.add()
             let body = try await request.body.collect(upTo: 32 << 20)
             let word = lastWord(body)
-            if word.hasPrefix("hold") { try await Task.sleep(for: .seconds(3600)) }
+            if word == "token-hold" { try await Task.sleep(for: .seconds(3600)) }
             let events = [
                 #"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":10,"output_tokens":1}}}"#,
                 #"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
@@ -41,11 +43,18 @@ final class FakeModel: Sendable {
         return FakeModel(base: "http://127.0.0.1:\(port)", task: task, log: log)
     }
 
-    /// The token `w…` that the bench put into the newest message: enough to recognise an answer, cheap to find.
+    /// The newest word of the form `token-…` in a request: enough to recognise an answer, cheap to find.
     private static func lastWord(_ body: ByteBuffer) -> String {
-        let text = String(buffer: body)
-        guard let range = text.range(of: "token-", options: .backwards) else { return "pong" }
-        return "token-" + text[range.upperBound...].prefix { $0.isLetter || $0.isNumber || $0 == "-" }
+        let bytes = body.readableBytesView, mark = Array("token-".utf8)
+        var start = bytes.endIndex - mark.count
+        while start >= bytes.startIndex {
+            if bytes[start] == mark[0], bytes[start..<(start + mark.count)].elementsEqual(mark) {
+                let isWord: (UInt8) -> Bool = { $0 == 0x2d || ($0 | 0x20) >= 0x61 && ($0 | 0x20) <= 0x7a || $0 >= 0x30 && $0 <= 0x39 }
+                return String(decoding: bytes[start...].prefix(while: isWord), as: UTF8.self)
+            }
+            start -= 1
+        }
+        return "pong"
     }
 }
 
@@ -85,8 +94,21 @@ final class FakeVendor: Sendable {
 
 private final class RequestLog: Sendable {
     private let times = Mutex<[ContinuousClock.Instant]>([])
-    func add(_ time: ContinuousClock.Instant) { times.withLock { $0.append(time) } }
+    private let (arrivals, arrival) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1000))
+    func add() {
+        times.withLock { $0.append(.now) }
+        arrival.yield()
+    }
     func take() -> [ContinuousClock.Instant] { times.withLock { times in defer { times = [] }; return times } }
+    func wait() async throws {
+        let came = try await withThrowingTaskGroup(of: Bool.self) { group in
+            group.addTask { for await _ in self.arrivals { return true }; return false }
+            group.addTask { try await Task.sleep(for: .seconds(30)); return false }
+            defer { group.cancelAll() }
+            return try await group.next() ?? false
+        }
+        if !came { throw Failure("no model request came within 30 s") }
+    }
 }
 
 private func serve(_ router: Router<BasicRequestContext>) async throws -> (Task<Void, any Error>, Int) {

@@ -105,6 +105,26 @@ final class Subject: Sendable {
         return kilobytes / 1024
     }
 
+    /// Processor time used so far, in milliseconds.
+    func processorTime() -> Double { Self.processorTime(process.processIdentifier) }
+    static func processorTime(_ pid: Int32) -> Double {
+        let tasks = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")) ?? []
+        return tasks.reduce(0) { sum, task in
+            let text = (try? String(contentsOfFile: "/proc/\(pid)/task/\(task)/schedstat", encoding: .utf8)) ?? ""
+            return sum + (text.split(separator: " ").first.flatMap { Double($0) } ?? 0) / 1e6
+        }
+    }
+
+    /// The last line about a started agent in the server's log: when its launch began (milliseconds since 1970) and how long it took to answer.
+    func lastAgentStart() -> (launched: Double, took: Double)? {
+        guard let log = try? Data(contentsOf: directory.appendingPathComponent("serve.log")),
+            let line = log.split(separator: 0x0a).last(where: { $0.range(of: Data("agent started".utf8)) != nil }),
+            let fields = try? JSON.value(Data(line)), let took = fields["ms"]?.string.flatMap({ Double($0) }),
+            let ended = fields["ts"]?.string.flatMap({ Timestamp.date($0) })
+        else { return nil }
+        return (ended.timeIntervalSince1970 * 1000 - took, took)
+    }
+
     /// Processes below the server whose command line ends in `agent`.
     func agents() -> [Int32] {
         var parents: [Int32: Int32] = [:]
@@ -134,7 +154,7 @@ struct Failure: Error, CustomStringConvertible {
     init(_ description: String) { self.description = description }
 }
 
-private func openSocket(_ port: Int, _ use: (Int32, UnsafePointer<sockaddr>, socklen_t) -> Int32) -> (result: Int32, fd: Int32) {
+func openSocket(_ port: Int, _ use: (Int32, UnsafePointer<sockaddr>, socklen_t) -> Int32) -> (result: Int32, fd: Int32) {
     let fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)

@@ -60,13 +60,18 @@ struct BenchUser: Sendable {
 
 /// Reads a bot's event stream and wakes whoever waits for a token in a bot's message.
 actor Replies {
-    private var waiting: [String: CheckedContinuation<ContinuousClock.Instant, Never>] = [:]
+    private var waiting: [String: CheckedContinuation<ContinuousClock.Instant, any Error>] = [:]
     private var early: [String: ContinuousClock.Instant] = [:]
+    private var reading: Task<Void, any Error>?
 
-    static func follow(_ user: BenchUser, bot: String) async throws -> (Replies, Task<Void, any Error>) {
+    func stop() { reading?.cancel() }
+
+    /// Opens the stream and returns once it has begun.
+    static func follow(_ user: BenchUser, bot: String) async throws -> Replies {
         let replies = Replies()
         let (open, opening) = AsyncStream<Void>.makeStream()
         let task = Task {
+            defer { opening.finish() }
             var request = HTTPClientRequest(url: user.subject.base + "/api/bots/\(bot)/chat/events")
             request.headers.add(name: "Authorization", value: "Bearer \(user.token)")
             let response = try await user.subject.stage.http.execute(request, deadline: .distantFuture)
@@ -85,16 +90,29 @@ actor Replies {
             }
         }
         for await _ in open {}
-        return (replies, task)
+        await replies.keep(task)
+        return replies
     }
 
+    private func keep(_ task: Task<Void, any Error>) { reading = task }
+
     private func arrived(_ token: String) {
-        let now = ContinuousClock().now
+        let now = ContinuousClock.now
         if let continuation = waiting.removeValue(forKey: token) { continuation.resume(returning: now) } else { early[token] = now }
     }
 
-    func wait(_ token: String) async -> ContinuousClock.Instant {
+    /// When the reply with that word came, or comes; at most a minute from now.
+    func wait(_ token: String) async throws -> ContinuousClock.Instant {
         if let time = early.removeValue(forKey: token) { return time }
-        return await withCheckedContinuation { waiting[token] = $0 }
+        let patience = Task {
+            try await Task.sleep(for: .seconds(60))
+            self.giveUp(token)
+        }
+        defer { patience.cancel() }
+        return try await withCheckedThrowingContinuation { waiting[token] = $0 }
+    }
+
+    private func giveUp(_ token: String) {
+        waiting.removeValue(forKey: token)?.resume(throwing: Failure("no reply to \(token) came within a minute"))
     }
 }

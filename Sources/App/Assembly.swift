@@ -135,7 +135,7 @@ struct Installation: Sendable {
                     .init("queue", critical: true) { _ = try await ports.inbound.depth() }, .init("secrets", critical: true) { try await ports.secrets.probe() },
                     .init("scheduler", critical: false) { try await ports.scheduler.probe() }, computeCheck,
                 ], time: time),
-            limits: RateLimits(limits: rateLimits(configuration), time: time), time: time, logger: logger, onListening: onListening)
+            metrics: Metrics(operationsGauges(ports: ports, compute: compute, api: api)), limits: RateLimits(limits: rateLimits(configuration), time: time), time: time, logger: logger, onListening: onListening)
 
         return Installation(
             services: stores.services + plane.services + [KeyRotation(keys: signingKeys, time: time) { logger.error("signing keys not rotated", metadata: ["error": "\($0)"]) }, web],
@@ -144,6 +144,8 @@ struct Installation: Sendable {
                 await compute.shutDown()
                 await launcher.shutdown()
                 await sockets.closeAll()
+                // Only sockets and mount points were in them, and nobody uses those any more.
+                for part in ["a", "g"] { try? FileManager.default.removeItem(atPath: runtimeDirectory(data, part)) }
                 await clients.close(logger)
                 do { try stores.close() } catch { logger.error("database not closed", metadata: ["error": "\(error)"]) }
             })
@@ -188,7 +190,8 @@ struct Installation: Sendable {
     static func processLauncher(_ configuration: PlatformConfiguration, executable: String, data: URL, logger: Logger) async throws -> ProcessLauncher {
         var settings = SandboxSettings(
             mode: configuration.compute.sandbox == .none ? .none : .bubblewrap, payload: .agent(executable: executable),
-            runtimeDirectory: runtimeDirectory(data, "a"), dataDirectory: data.path)
+            runtimeDirectory: runtimeDirectory(data, "a"),
+            dataDirectory: FileManager.default.fileExists(atPath: data.path) ? data.path : data.deletingLastPathComponent().path)
         settings.limits.memoryBytes = UInt64(configuration.compute.memoryMB) << 20
         settings.limits.processes = UInt64(configuration.compute.processes)
         settings.limits.fileBytes = UInt64(configuration.compute.fileMB) << 20
@@ -213,7 +216,8 @@ struct Installation: Sendable {
     private static func webConfiguration(_ configuration: PlatformConfiguration, _ publicBaseURL: URL) -> WebServerConfiguration {
         WebServerConfiguration(
             host: configuration.server.host, port: configuration.server.port, publicBaseURL: publicBaseURL, corsOrigins: configuration.server.corsOrigins,
-            trustedProxies: configuration.server.trustedProxies.map(\.description), originSecret: configuration.originVerifySecret)
+            trustedProxies: configuration.server.trustedProxies.map(\.description), originSecret: configuration.originVerifySecret,
+            operationsToken: configuration.opsToken)
     }
 
     private static func rateLimits(_ configuration: PlatformConfiguration) -> [RateLimits.Bucket: Int] {
@@ -255,7 +259,14 @@ struct Installation: Sendable {
 private struct Clients: Sendable {
     let models = AnthropicCompatibleProvider.makeClient(on: MultiThreadedEventLoopGroup.singleton)
     let vendors = HTTPClient(eventLoopGroupProvider: .singleton, configuration: ChannelHTTP.configuration)
-    let agents = HTTPClient(eventLoopGroup: .singletonMultiThreadedEventLoopGroup)
+    let agents = Self.agentClient()
+
+    /// A process that does not listen yet, or is gone, is told at once: the client's own tries would be 100 ms apart.
+    private static func agentClient() -> HTTPClient {
+        var configuration = HTTPClient.Configuration()
+        configuration.connectionPool.retryConnectionEstablishment = false
+        return HTTPClient(eventLoopGroup: .singletonMultiThreadedEventLoopGroup, configuration: configuration)
+    }
 
     func close(_ logger: Logger) async {
         for client in [models, vendors, agents] {

@@ -20,15 +20,19 @@ struct Doctor: AsyncParsableCommand {
         }
         Terminal.say("\nProbes")
         var broken = 0
-        func report(_ what: String, _ problem: String?, _ fine: String = "ok") {
+        func report(_ what: String, _ problem: String?, _ fine: String) {
             if problem != nil { broken += 1 }
             Terminal.say("  \(problem == nil ? "ok  " : "FAIL") \(what.padding(toLength: 16, withPad: " ", startingAt: 0)) \(problem ?? fine)")
         }
-        await report("server", nil, runningServer(settings))
-        switch await Installation.probeData(settings) {
-        case .fine: report("data", nil, "database, objects and secrets open in \(settings.dataDirectory)")
-        case .inUse: report("data", nil, "in use by a running server")
-        case .broken(let cause): report("data", cause)
+        Terminal.say("  --   server           \(await runningServer(settings))")
+        if !FileManager.default.fileExists(atPath: settings.dataDirectory) {
+            report("data", nil, "\(settings.dataDirectory) does not exist yet; the first start makes it")
+        } else {
+            switch await Installation.probeData(settings) {
+            case .fine: report("data", nil, "database, objects and secrets open in \(settings.dataDirectory)")
+            case .inUse: report("data", nil, "in use by a running server")
+            case .broken(let cause): report("data", cause, "")
+            }
         }
         do {
             let launcher = try await Installation.processLauncher(
@@ -37,7 +41,7 @@ struct Doctor: AsyncParsableCommand {
             report("sandbox", nil, "\(launcher.isolation)")
             for remark in launcher.remarks { Terminal.say("       \(remark)") }
             await launcher.shutdown()
-        } catch ComputeError.isolationUnavailable(let reason) { report("sandbox", reason) } catch { report("sandbox", "\(error)") }
+        } catch ComputeError.isolationUnavailable(let reason) { report("sandbox", reason, "") } catch { report("sandbox", "\(error)", "") }
         report("model", nil, settings.anthropic.isConfigured ? "a key is in the environment (used at the first start)" : "no key in the environment: a fresh installation starts with the demo")
         Terminal.say("\nKnown limits: an agent that was talked into it can send what its own conversation may read to hosts that its policy allows;")
         Terminal.say("sessions on one machine share one kernel. See docs/sandbox.md.")

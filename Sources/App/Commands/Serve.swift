@@ -51,7 +51,7 @@ struct Serve: AsyncParsableCommand {
         if !installation.isSandboxed {
             Terminal.complain("WARNING: agents run WITHOUT a sandbox (compute.sandbox: none). They can read everything that this process can.")
         }
-        for remark in installation.remarks { Terminal.complain(remark) }
+        if installation.isSandboxed { for remark in installation.remarks { Terminal.complain("note: \(remark)") } }
     }
 }
 

@@ -12,9 +12,10 @@ final class AgentProcess: Sendable {
         var childPidfd: Int32 = -1
         var monitorPidfd: Int32 = -1
         var stopping = false
+        var ready = false
         var gone: String?
         var lastWords = ""
-        var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
+        var waiters: [Int: (untilReady: Bool, continuation: CheckedContinuation<Void, Never>)] = [:]
         var next = 0
         var captures: [LineCapture] = []
         var cleanUp: [@Sendable () -> Void] = []
@@ -40,10 +41,13 @@ final class AgentProcess: Sendable {
         if late { action() }
     }
 
-    /// Logs what it prints. Takes the descriptors over.
+    /// Logs what it prints; its first line on standard output says that it listens. Takes the descriptors over.
     func capture(output: Int32, errors: Int32) throws {
         let id = self.id, logger = self.logger
-        let out = try LineCapture.start(output, on: thread) { logger.debug("agent: \($0)", metadata: ["launch": "\(id)"]) }
+        let out = try LineCapture.start(output, on: thread) { [weak self] text in
+            logger.debug("agent: \(text)", metadata: ["launch": "\(id)"])
+            self?.spoke()
+        }
         let err = try LineCapture.start(errors, on: thread) { [weak self] text in
             logger.debug("agent: \(text)", metadata: ["launch": "\(id)"])
             self?.state.withLock { $0.lastWords = String(text.prefix(400)) }
@@ -103,20 +107,33 @@ final class AgentProcess: Sendable {
     var gone: String? { state.withLock { $0.gone } }
     var lastWords: String { state.withLock { $0.lastWords } }
 
-    func waitUntilGone() async {
+    func waitUntilGone() async { await wait(untilReady: false) }
+    /// Suspends until it has said that it listens, or is gone.
+    func waitUntilReady() async { await wait(untilReady: true) }
+
+    private func wait(untilReady: Bool) async {
         let number = state.withLock { state in state.next += 1; return state.next }
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let done = state.withLock { state in
-                    if state.gone != nil || Task.isCancelled { return true }
-                    state.waiters[number] = continuation
+                    if state.gone != nil || untilReady && state.ready || Task.isCancelled { return true }
+                    state.waiters[number] = (untilReady, continuation)
                     return false
                 }
                 if done { continuation.resume() }
             }
         } onCancel: {
-            state.withLock { $0.waiters.removeValue(forKey: number) }?.resume()
+            state.withLock { $0.waiters.removeValue(forKey: number) }?.continuation.resume()
         }
+    }
+
+    private func spoke() {
+        let waiters: [Int: (untilReady: Bool, continuation: CheckedContinuation<Void, Never>)] = state.withLock { state in
+            state.ready = true
+            defer { state.waiters = state.waiters.filter { !$0.value.untilReady } }
+            return state.waiters.filter(\.value.untilReady)
+        }
+        for waiter in waiters.values { waiter.continuation.resume() }
     }
 
     private func ended(_ status: Int32) {
@@ -133,7 +150,7 @@ final class AgentProcess: Sendable {
             return (Array(state.waiters.values), state.cleanUp)
         }
         for action in actions.reversed() { action() }
-        for waiter in waiters { waiter.resume() }
+        for waiter in waiters { waiter.continuation.resume() }
     }
 }
 #endif

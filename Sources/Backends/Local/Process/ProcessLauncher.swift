@@ -79,9 +79,20 @@ public actor ProcessLauncher: TaskLauncher {
         try checkTool()
         try check(request.mounts)
         let process = try await start(request, payload: settings.payload)
+        if case .agent = settings.payload { await Self.listening(process) }
         let gateway = settings.mode == .none
             ? request.gatewaySocket : request.gatewaySocket.map { "\(SandboxLayout.gatewayDirectory)/\(($0 as NSString).lastPathComponent)" }
         return LaunchedTask(id: request.id, endpoint: .unixSocket(process.endpoint), gatewayURL: gateway.map { "unix:\($0)" })
+    }
+
+    /// Waits until the agent says that it listens, or is gone; a slow one is left to the caller's patience.
+    private static func listening(_ process: AgentProcess) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await process.waitUntilReady() }
+            group.addTask { try? await Task.sleep(for: .seconds(5)) }
+            await group.next()
+            group.cancelAll()
+        }
     }
 
     public func describe(_ ids: [LaunchID]) -> [LaunchID: LaunchState] {

@@ -27,7 +27,8 @@ public enum AgentProcess {
         var logger = Logger(label: "clawbot.agent", factory: { StreamLogHandler.standardError(label: $0) })
         logger.logLevel = Logger.Level(rawValue: configuration.logLevel) ?? .info
         do {
-            try await serve(configuration, logger: logger)
+            // Whoever started this process need not ask again and again whether it listens by now.
+            try await serve(configuration, logger: logger) { FileHandle.standardOutput.write(Data("listening\n".utf8)) }
             return 0
         } catch {
             logger.error("agent failed", metadata: ["error": "\(error)"])

@@ -127,6 +127,7 @@ public actor DedicatedTasks: AgentCompute {
     /// Starts a process and waits until it answers.
     private func launch(_ request: LaunchRequest) async throws -> Unit {
         let id = request.id, key = request.processKey
+        let begun = ContinuousClock.now
         let task = try await launcher.launch(request)
         let client = AgentClient(http: http, endpoint: task.endpoint, key: key, time: time)
         let deadline = time.now() + limits.bootWait.seconds
@@ -134,6 +135,7 @@ public actor DedicatedTasks: AgentCompute {
         while true {
             do {
                 _ = try await client.ping()
+                logger.info("agent started", metadata: ["launch": "\(id)", "ms": "\((ContinuousClock.now - begun).milliseconds)"])
                 return Unit(task: task, key: key, running: nil, idleSince: time.now())
             } catch is CancellationError {
                 try? await launcher.stop(id)

@@ -306,18 +306,10 @@ public struct RunDriver: Sendable {
             try await ledger.release(work.bot.userId, slot: slot)
             return nil
         }
-        var session = try await records.get(Session.self, Session.key(work.session)) ?? Session(session: work.session, userId: work.bot.userId)
-        let old = session.run
+        let stored = try await records.get(Session.self, Session.key(work.session))
+        let session = stored ?? Session(session: work.session, userId: work.bot.userId)
         let build = try await builder.build(work, session: session, model: model, slot: slot, attempt: attempt, node: node)
-        session.run = build.run
-        session.epoch = build.epoch
-        if build.run.isolated != true, session.resetPending {
-            session.resetPending = false
-            session.agentSessionId = nil
-        }
-        session.lastActiveAt = time.now()
-        session.delivery = nil
-        guard try await begin(session, replacing: old, work) else { return nil }
+        guard try await begin(build, in: session, isNew: stored == nil, work) else { return nil }
         let handed: Bool
         do { handed = try await handOver(build.payload) } catch let error as ComputeError {
             logger.error("agent not started", metadata: ["invocation": "\(build.run.invocationId)", "error": "\(error)"])
@@ -336,10 +328,30 @@ public struct RunDriver: Sendable {
         return build.run
     }
 
-    private func begin(_ session: Session, replacing old: Run?, _ work: Work) async throws -> Bool {
+    /// Writes the run into the session, together with the message's or task's state. False = there is nothing left to do.
+    private func begin(_ build: InvocationBuilder.Build, in session: Session, isNew: Bool, _ work: Work) async throws -> Bool {
         let now = time.now()
-        let guardCondition: Condition = old.map { .equals("run.invocationId", .value(.string($0.invocationId.rawValue))) } ?? .absent("run")
-        var writes: [RecordWrite] = [try session.putting(if: .and([.or([.recordAbsent, guardCondition]), session.stoppedBefore.map { .equals("stoppedBefore", .value(.string(Timestamp.text($0)))) } ?? .absent("stoppedBefore")]))]
+        let old = session.run
+        var writes: [RecordWrite] = []
+        if isNew {
+            var session = session
+            session.run = build.run
+            session.epoch = build.epoch
+            session.lastActiveAt = now
+            writes.append(try session.putting(if: .recordAbsent))
+        } else {
+            var changes: [Change] = [
+                .set("run", .object(try DocumentCoder.encode(build.run))), .set("epoch", .int(build.epoch)), .set("lastActiveAt", .string(Timestamp.text(now))),
+            ]
+            if build.run.isolated != true, session.resetPending { changes += [.set("resetPending", false), .remove("agentSessionId")] }
+            // Nobody else began a run meanwhile, and no /stop came that this message would have missed.
+            writes.append(.update(
+                session.key, changes,
+                if: .and([
+                    old.map { .equals("run.invocationId", .value(.string($0.invocationId.rawValue))) } ?? .absent("run"),
+                    session.stoppedBefore.map { .equals("stoppedBefore", .value(.string(Timestamp.text($0)))) } ?? .absent("stoppedBefore"),
+                ])))
+        }
         if case .message(let parts) = work.subject {
             let step = Value.object(try DocumentCoder.encode(TraceStep(.dispatch, at: now)))
             for part in parts.prefix(10) {
@@ -350,14 +362,15 @@ public struct RunDriver: Sendable {
             writes.append(.update(task.key, [.set("lastFire", .string(Timestamp.text(payload.scheduledFor)))], if: .equals("status", "active")))
         }
         let entries = ChatEvents.watches(work.session.groupJid)
-            ? [ChatEvents.status(work.session.groupJid, "running", session.run?.invocationId, at: now)] : []
+            ? [ChatEvents.status(work.session.groupJid, "running", build.run.invocationId, at: now)] : []
         do {
             try await settlement.events.append(entries, to: work.bot.botId, with: writes)
             return true
         } catch RecordStoreError.conditionFailed(let index, _) {
+            // Whoever takes it up again asks for the slot again; a slot without a run would block the user's other conversations.
+            try await ledger.release(work.bot.userId, slot: build.run.slot)
             if index > 0 {
                 // The message was stopped or deleted, or the task paused, in this very moment.
-                try await ledger.release(work.bot.userId, slot: session.run?.slot ?? "")
                 if let old, old.stopped { try await settlement.settle(work.session, invocation: old.invocationId, .stopped) }
                 return false
             }

@@ -171,6 +171,7 @@ private final class OpenModelCall: Sendable {
                 guard whole.readableBytes + chunk.readableBytes <= AgentGateway.maxModelRequestBytes else { throw ModelFailure.unreachable }
                 whole.writeImmutableBuffer(chunk)
                 usage.withLock { $0.take(chunk) }
+                return false
             }
         } catch let failure as ModelFailure {
             await settle(usage.withLock { $0.booked(estimatedInput: request.estimatedInputTokens) })
@@ -203,6 +204,7 @@ private final class OpenModelCall: Sendable {
                     allowed = try await run.live.meter.resize(ticket, to: used + 4096, minimum: used)
                 }
                 try await write(chunk)
+                return usage.finished
             }
             if !usage.finished, usage.errorType == nil { throw ModelFailure.unreachable }
         } catch {
@@ -228,8 +230,12 @@ private final class OpenModelCall: Sendable {
         }
     }
 
+    /// How long an endpoint may keep its stream open after its last word: a connection that is read to its end serves the next call too.
+    private static let tail = Duration.seconds(1)
+
     /// Runs the upstream's body beside its reader; the end of the run cuts both at once, also while the upstream is silent.
-    private func pull(_ upstream: ModelResponse, _ take: (ByteBuffer) async throws -> Void) async throws {
+    /// - Parameter take: whether nothing is to come after this chunk.
+    private func pull(_ upstream: ModelResponse, _ take: (ByteBuffer) async throws -> Bool) async throws {
         let chunks = Handoff<ByteBuffer>()
         let registration = run.live.end.onFire { chunks.end(GatewayError.unauthenticated) }
         defer { run.live.end.forget(registration) }
@@ -243,7 +249,15 @@ private final class OpenModelCall: Sendable {
                 }
             }
             defer { group.cancelAll() }
-            while let chunk = try await chunks.next() { try await take(chunk) }
+            var isOver = false
+            while let chunk = try await chunks.next() {
+                guard try await take(chunk), !isOver else { continue }
+                isOver = true
+                group.addTask {
+                    try await Task.sleep(for: Self.tail)
+                    chunks.end()
+                }
+            }
         }
     }
 }

@@ -30,7 +30,8 @@ public struct AnthropicCompatibleProvider: ModelProvider {
         configuration.redirectConfiguration = .disallow
         configuration.timeout = .init(
             connect: .milliseconds(Int64(connectTimeout.milliseconds)), read: .milliseconds(Int64(readTimeout.milliseconds)))
-        configuration.connectionPool = .init(idleTimeout: .seconds(60), concurrentHTTP1ConnectionsPerHostSoftLimit: 64)
+        // Each call holds a connection for as long as its answer streams: more than agents that one node runs, so that none waits here.
+        configuration.connectionPool = .init(idleTimeout: .seconds(60), concurrentHTTP1ConnectionsPerHostSoftLimit: 1000)
         configuration.decompression = .disabled
         return HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
     }

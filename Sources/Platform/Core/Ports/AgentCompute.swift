@@ -45,7 +45,7 @@ public enum ComputeError: Error, Sendable {
 /// The four calls that differ between a sandboxed process, a container and a Fargate task.
 /// The warm pool, claiming, idle stop and limits are one manager in `ControlPlane/Compute` above it.
 public protocol TaskLauncher: Sendable {
-    /// Starts one agent process. Returns once it was started, not once it listens.
+    /// Starts one agent process. Returns once it was started; where the launcher can tell, once it listens.
     func launch(_ request: LaunchRequest) async throws -> LaunchedTask
     func describe(_ ids: [LaunchID]) async throws -> [LaunchID: LaunchState]
     /// Kills the whole tree; harmless when it is gone.

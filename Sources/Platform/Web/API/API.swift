@@ -71,6 +71,9 @@ public struct API: Sendable {
             + chatRoutes + webhookRoutes + adminUserRoutes + adminProviderRoutes + deadLetterRoutes
     }
 
+    /// Event streams open on this node.
+    public var openStreams: Int { slots.count }
+
     /// The caller's own bot, or 404.
     func ownBot(_ call: Call) async throws -> Bot { try await services.bots.get(try call.user, call.botId) }
 }

@@ -48,18 +48,21 @@ public struct FrontDoor: HTTPResponder {
     let proxies: TrustedProxies
     let originSecret: Secret?
     let console: ConsoleFiles?
+    let metrics: Metrics
     let logger: Logger
 
     static let maximumURLBytes = 8 << 10
     static let maximumHeaderBytes = 16 << 10
 
     public func respond(to request: Request, context: WebContext) async throws -> Response {
+        let started = ContinuousClock.now
         let requestId = Self.requestId(request.headers[.xRequestID])
         var logger = logger
         logger[metadataKey: "request"] = .string(requestId)
         let path = request.uri.path
         var limited: [RateLimits.Verdict] = []
         var response: Response
+        var slug: Problem.Slug?
         do {
             response = try await answer(request, context, requestId, logger, &limited)
         } catch {
@@ -73,6 +76,7 @@ public struct FrontDoor: HTTPResponder {
                 problem = .internalError
                 logger.error("request failed", metadata: ["path": .string(path), "cause": .string("\(error)")])
             }
+            slug = problem.slug
             response = try problem.answer.response(head: request.method == .head)
             if problem.slug == .payloadTooLarge || problem.slug == .unsupportedMediaType { Self.closeSoon(context.channel, &response) }
         }
@@ -83,8 +87,24 @@ public struct FrontDoor: HTTPResponder {
             response.headers[.rateLimitReset] = String(verdict.reset)
         }
         headers.complete(&response, requestId: requestId, path: path, origin: request.headers[.origin])
+        let (label, channel) = place(path, request.method)
+        metrics.count(
+            method: request.method.rawValue, route: label, status: response.status.code, seconds: (ContinuousClock.now - started).seconds,
+            slug: slug?.rawValue, channel: channel)
         logger.debug("request", metadata: ["method": .string(request.method.rawValue), "status": .stringConvertible(response.status.code)])
         return response
+    }
+
+    /// Where a request belongs in the metrics: never its path, which may name a tenant; and the channel of a webhook.
+    private func place(_ path: String, _ method: HTTPRequest.Method) -> (label: String, channel: String?) {
+        if let mount = mounts.first(where: { path.hasPrefix($0.prefix) }) { return (mount.prefix + "*", nil) }
+        switch table.find(path, method) {
+        case .route(let route, let values):
+            let isWebhook = route.template.hasPrefix("/webhook/")
+            return (route.template, isWebhook ? values["type"].flatMap(ChannelType.init(rawValue:))?.rawValue : nil)
+        case .otherMethods: return ("other method", nil)
+        case .none: return (isAPI(path) ? "unknown" : "console", nil)
+        }
     }
 
     private func answer(

@@ -16,6 +16,8 @@ public struct WebServerConfiguration: Sendable {
     public var corsOrigins: [String]
     public var trustedProxies: [String]
     public var originSecret: Secret?
+    /// Opens `/metrics`; without one only this machine reads it.
+    public var operationsToken: Secret?
     public var servesConsole: Bool
     public var maximumConnections: Int
     public var maximumConnectionsPerAddress: Int
@@ -23,11 +25,11 @@ public struct WebServerConfiguration: Sendable {
 
     public init(
         host: String = "127.0.0.1", port: Int = 8787, publicBaseURL: URL, corsOrigins: [String] = [], trustedProxies: [String] = [],
-        originSecret: Secret? = nil, servesConsole: Bool = true, maximumConnections: Int = 10_000, maximumConnectionsPerAddress: Int = 1000,
+        originSecret: Secret? = nil, operationsToken: Secret? = nil, servesConsole: Bool = true, maximumConnections: Int = 10_000, maximumConnectionsPerAddress: Int = 1000,
         idleTimeout: Duration = .seconds(60)
     ) {
         self.host = host; self.port = port; self.publicBaseURL = publicBaseURL; self.corsOrigins = corsOrigins
-        self.trustedProxies = trustedProxies; self.originSecret = originSecret; self.servesConsole = servesConsole
+        self.trustedProxies = trustedProxies; self.originSecret = originSecret; self.operationsToken = operationsToken; self.servesConsole = servesConsole
         self.maximumConnections = maximumConnections; self.maximumConnectionsPerAddress = maximumConnectionsPerAddress; self.idleTimeout = idleTimeout
     }
 }
@@ -52,7 +54,7 @@ public struct WebServer: Service {
     /// - Parameter onListening: called with the port once connections are taken.
     public init(
         _ configuration: WebServerConfiguration, routes: [Route], mounts: [Mount] = [], verifier: any TokenVerifier, records: any RecordStore,
-        readiness: Readiness, limits: RateLimits = RateLimits(), time: any TimeSource = SystemTime(), logger: Logger = Logger(label: "web"),
+        readiness: Readiness, metrics: Metrics = Metrics(), limits: RateLimits = RateLimits(), time: any TimeSource = SystemTime(), logger: Logger = Logger(label: "web"),
         onListening: @escaping @Sendable (Int) async -> Void = { _ in }
     ) throws {
         for origin in configuration.corsOrigins {
@@ -67,13 +69,14 @@ public struct WebServer: Service {
         let operations = [
             Route(.get, "/health", access: .ownProof) { _ in .json(.object(["status": "ok"])) },
             Route(.get, "/ready", access: .ownProof) { _ in await readiness.answer() },
+            metrics.route(token: configuration.operationsToken),
         ]
         door = FrontDoor(
             table: RouteTable(operations + routes), mounts: mounts, authentication: Authentication(verifier: verifier), limits: limits,
             idempotency: Idempotency(records: records, time: time),
             headers: ResponseHeaders(isHTTPS: configuration.publicBaseURL.scheme == "https", corsOrigins: Set(configuration.corsOrigins)),
             proxies: try TrustedProxies(configuration.trustedProxies), originSecret: configuration.originSecret,
-            console: configuration.servesConsole ? ConsoleFiles() : nil, logger: logger)
+            console: configuration.servesConsole ? ConsoleFiles() : nil, metrics: metrics, logger: logger)
     }
 
     /// The routes as declared: the OpenAPI document is made from them.

@@ -6,6 +6,19 @@ extension API {
     private enum ListedStatus: String, CaseIterable { case created, active, paused }
     private enum DenialKind: String, CaseIterable { case egress, tool, skill }
 
+    /// The platform's tools (AGENT.md §3) in words for a bot's owner; what the model is told stands with each tool in the agent.
+    private static let platformTools: [(name: String, about: String)] = [
+        ("send_message", "Sends a message to the conversation before the final answer."),
+        ("send_file", "Sends a file of its workspace to the conversation."),
+        ("schedule_task", "Plans a task for later or again and again."),
+        ("list_tasks", "Lists the planned tasks of the conversation."),
+        ("pause_task", "Pauses a planned task."),
+        ("resume_task", "Lets a paused task go on."),
+        ("cancel_task", "Deletes a planned task."),
+        ("update_task", "Changes the time or the text of a planned task."),
+        ("search_history", "Searches earlier messages of the conversation."),
+    ]
+
     var botRoutes: [Route] {
         [
             Route(.get, "/api/bots") { call in
@@ -20,6 +33,12 @@ extension API {
             Route(.post, "/api/bots", body: .json(Shapes.newBot), idempotent: true) { call in
                 let bot = try await services.bots.create(for: try call.user, call.body)
                 return .created(try Views.bot(bot, channels: []), at: "/api/bots/\(bot.botId.rawValue)")
+            },
+            Route(.get, "/api/bots/available-tools") { _ in
+                .json(.object([
+                    "mcpTools": .array(Self.platformTools.map { .object(["name": .string("mcp__clawbot__" + $0.name), "description": .string($0.about)]) }),
+                    "skills": .array([]),
+                ]))
             },
             Route(.get, "/api/bots/{botId}", resource: ownBot) { _, bot in .json(try await view(bot)) },
             Route(.delete, "/api/bots/{botId}", resource: ownBot) { _, bot in

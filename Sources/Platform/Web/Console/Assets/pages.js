@@ -158,7 +158,7 @@ export function botPage(botId, tab, { go, config }) {
       }, label))));
     if (tab === "channels") replace(body, channels(bot, config));
     else if (tab === "tasks") replace(body, tasks(bot));
-    else if (tab === "memory") replace(body, memory(`/api/bots/${part(botId)}/memory`, `What ${bot.name} knows in every conversation.`));
+    else if (tab === "memory") replace(body, memories(bot));
     else if (tab === "settings") replace(body, settings(bot, go));
     else { inner = chat(bot); replace(body, inner.view); }
   }, (error) => replace(body, h("p", { class: "error" }, error.status === 404 ? "There is no such bot." : error.message)));
@@ -232,6 +232,30 @@ function memory(path, about) {
   again.addEventListener("click", () => busy(again, load));
   load().catch((error) => { info.textContent = error.message; });
   return h("div", { class: "card stack" }, h("p", { class: "hint" }, about), text, info, h("div", { class: "actions" }, save, again));
+}
+
+// The bot's memory, and one per conversation: what it is told in a chat it keeps there.
+function memories(bot) {
+  const base = `/api/bots/${part(bot.botId)}`;
+  const place = h("div");
+  const everywhere = memory(`${base}/memory`, `What ${bot.name} knows in every conversation.`);
+  const choice = field("Memory of", h("select", {}, h("option", { value: "" }, "All conversations")));
+  choice.input.addEventListener("change", () => {
+    const group = choice.input.value;
+    const name = choice.input.selectedOptions[0].textContent;
+    replace(place, group ? memory(`${base}/groups/${part(group)}/memory`, `What ${bot.name} knows in the conversation ${name} only.`) : everywhere);
+  });
+  const load = async () => {
+    for (let cursor = null; ;) {
+      const page = await api.get(`${base}/groups?limit=200${cursor ? `&cursor=${part(cursor)}` : ""}`);
+      for (const group of page.items) choice.input.append(h("option", { value: group.groupJid }, `${CHANNELS[group.channelType] ?? group.channelType}: ${group.name || group.groupJid.replace(/^[a-z]+[:#]/, "")}`));
+      cursor = page.nextCursor;
+      if (!cursor) return;
+    }
+  };
+  load().catch((error) => choice.fail(error.message));
+  replace(place, everywhere);
+  return h("div", { class: "stack" }, choice, place);
 }
 
 export function sharedMemory() {

@@ -1,6 +1,7 @@
 // Connecting Telegram, step by step, and the state of a bot's channels.
 import { api, part } from "./api.js";
 import { busy, field, h, note, replace, when } from "./dom.js";
+import { markdown } from "./markdown.js";
 
 const MODES = { builtin: "Part of this console.", polling: "Asks Telegram for new messages (long polling).", webhook: "Telegram delivers messages here (webhook).", stream: "Holds a connection open (stream)." };
 
@@ -13,7 +14,7 @@ export function channels(bot, config) {
       const { items } = await api.get(`${base}?limit=50`);
       const has = (type) => items.some((item) => item.channelType === type);
       replace(box,
-        steps?.length && h("div", { class: "card good" }, h("h3", {}, "Connected. What to do now"), h("ol", {}, steps.map((step) => h("li", {}, step)))),
+        steps?.length && h("div", { class: "card good" }, h("h3", {}, "Connected. What to do now"), h("ol", {}, steps.map((step) => h("li", {}, markdown(step))))),
         items.map(card),
         !has("telegram") && (config?.channelTypes ?? ["telegram"]).includes("telegram") && guide(),
         !items.length && h("p", { class: "hint" }, "Web chat needs no set-up: it is there from the first message."));

@@ -38,16 +38,23 @@ struct ModelCall: Sendable {
         var events = ServerSentEvents()
         var assembler = TurnAssembler()
         let decoder = JSONDecoder()
-        for try await chunk in response.body {
-            for event in try events.feed(chunk.readableBytesView) {
-                let event = try ModelEvent(event, with: decoder)
-                if case .error(let type, let message) = event {
-                    throw ModelFailure(status: nil, type: type, message: message, retryAfter: nil)
+        do {
+            for try await chunk in response.body {
+                // What comes after the last event is read and dropped: so the connection can serve the next call.
+                if assembler.isComplete { continue }
+                for event in try events.feed(chunk.readableBytesView) {
+                    let event = try ModelEvent(event, with: decoder)
+                    if case .error(let type, let message) = event {
+                        throw ModelFailure(status: nil, type: type, message: message, retryAfter: nil)
+                    }
+                    if let text = try assembler.take(event) { onText(text) }
+                    if assembler.isComplete { break }
                 }
-                if let text = try assembler.take(event) { onText(text) }
-                if assembler.isComplete { return assembler.turn() }
             }
+        } catch where assembler.isComplete {
+            // A break after the last event takes nothing away.
         }
+        if assembler.isComplete { return assembler.turn() }
         // Some endpoints leave `message_stop` out; a stop reason says as much.
         guard assembler.stopReason != nil else { throw ModelFailure.again(after: nil, "the stream ended in mid-message") }
         return assembler.turn()

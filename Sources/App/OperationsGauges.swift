@@ -1,0 +1,35 @@
+import ControlPlane
+import Foundation
+import Platform
+import WebAPI
+
+extension Installation {
+    /// What is read when somebody asks `/metrics` (API.md §7).
+    static func operationsGauges(ports: Ports, compute: DedicatedTasks, api: API) -> [Metrics.Gauge] {
+        let queues: [(name: String, queue: any MessageQueue)] = [("inbound", ports.inbound), ("replies", ports.replies)]
+        return [
+            .init("clawbot_queue_depth", "Messages in the queue, in flight included.") {
+                try await samples(queues) { let depth = try await $0.depth(); return Double(depth.waiting + depth.inFlight) }
+            },
+            .init("clawbot_queue_oldest_seconds", "Age of the oldest message in the queue.") {
+                try await samples(queues) { try await $0.depth().oldest.map { max(0, ports.time.now().timeIntervalSince($0)) } ?? 0 }
+            },
+            .init("clawbot_dead_letters_total", "Messages that could not be handled and wait for a decision.") {
+                try await samples(queues) { Double(try await $0.deadLetters?.depth().waiting ?? 0) }
+            },
+            .init("clawbot_agent_active", "Agents that run or wait for their next message.") {
+                let load = await compute.load
+                return [.init(Double(load.running), ["mode": "running"]), .init(Double(load.units - load.running), ["mode": "idle"])]
+            },
+            .init("clawbot_sse_streams", "Open event streams.") { [.init(Double(api.openStreams))] },
+        ]
+    }
+
+    private static func samples(
+        _ queues: [(name: String, queue: any MessageQueue)], _ read: (any MessageQueue) async throws -> Double
+    ) async throws -> [Metrics.Gauge.Sample] {
+        var samples: [Metrics.Gauge.Sample] = []
+        for (name, queue) in queues { samples.append(.init(try await read(queue), ["queue": name])) }
+        return samples
+    }
+}

@@ -1,0 +1,343 @@
+"""The console in a real browser, against the built binary. Nothing here waits for a time: only for what is on the page."""
+
+import os
+import pathlib
+import re
+import shutil
+
+import pytest
+import requests
+from playwright.sync_api import expect, sync_playwright
+
+from clawbot import PASSWORD, Clawbot, eventually
+from fakes import Telegram, telegram_environment
+
+CHROMIUM = os.environ.get("CLAWBOT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+EMAIL = "admin@example.test"
+WAIT = 45_000
+# Kept when CLAWBOT_SCREENSHOTS names a directory: how the pictures of docs/images are made.
+PICTURES = os.environ.get("CLAWBOT_SCREENSHOTS")
+
+# What the page showed on its way: live drafts, activity lines and delivery states are gone when the answer is there.
+WITNESS = """
+window.seen = { drafts: 0, tools: [], states: [] };
+addEventListener("DOMContentLoaded", () => new MutationObserver(() => {
+  window.seen.drafts += document.querySelectorAll(".message.draft .body > *").length;
+  for (const line of document.querySelectorAll(".tools b")) if (!seen.tools.includes(line.textContent)) seen.tools.push(line.textContent);
+  for (const line of document.querySelectorAll(".mine .delivery")) if (!seen.states.includes(line.textContent)) seen.states.push(line.textContent);
+}).observe(document, { childList: true, subtree: true }));
+"""
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    assert CHROMIUM, "no Chromium: install the Debian package chromium"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        yield browser
+        browser.close()
+
+
+class Tab:
+    """One page with what went wrong in it."""
+
+    def __init__(self, browser, server):
+        self.server = server
+        self.context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB", timezone_id="Europe/Berlin", accept_downloads=True)
+        self.context.add_init_script(WITNESS)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(WAIT)
+        expect.set_options(timeout=WAIT)
+        self.problems = []
+        self.page.on("pageerror", lambda error: self.problems.append(f"page error: {error}"))
+        # The browser logs every answer of 400 and more by itself; everything else on its console is a defect (CSP violations too).
+        self.page.on("console", lambda line: line.type in ("error", "warning") and not line.text.startswith("Failed to load resource")
+                     and self.problems.append(f"{line.type}: {line.text}"))
+
+    def open(self, path="/"):
+        self.page.goto(self.server.base + path)
+        return self
+
+    def sign_in(self, password=PASSWORD):
+        self.page.get_by_label("E-mail").fill(EMAIL)
+        self.page.get_by_label("Password", exact=True).fill(password)
+        self.page.get_by_role("button", name="Sign in").click()
+
+    def go(self, name):
+        self.page.locator("nav.tabs").get_by_role("link", name=name, exact=True).click()
+
+    def say(self, text):
+        """Types a message and waits until it is settled."""
+        mine = self.page.locator(".message.mine")
+        count = mine.count()
+        self.page.get_by_label("Message", exact=True).fill(text)
+        self.page.keyboard.press("Enter")
+        expect(mine).to_have_count(count + 1)
+        last = mine.last
+        expect(last.locator(".plain")).to_have_text(text)
+        expect(last.locator(".delivery")).to_have_text("✓ Answered")
+
+    def after(self, text, expected):
+        """Says something and waits until an answer with the expected words stands below it."""
+        self.say(text)
+        found = self.page.locator("li.message.bot:not(.draft)", has_text=expected).last
+        expect(found).to_be_visible()
+        return found
+
+    def looks_well(self, name, fills=False):
+        """On a phone and on a desk nothing sticks out; by day and by night every text stands out from its ground."""
+        for width, height in ((390, 844), (1440, 900)):
+            self.page.set_viewport_size({"width": width, "height": height})
+            wide = self.page.evaluate("[document.documentElement.scrollWidth, document.querySelector('main').scrollWidth]")
+            assert max(wide) <= width, (name, width, wide)
+            if fills:
+                # Only the messages scroll: the place to write stays in sight.
+                assert self.page.evaluate("document.documentElement.scrollHeight") <= height, (name, width)
+                expect(self.page.get_by_role("button", name="Send")).to_be_in_viewport()
+        for scheme in ("dark", "light"):
+            self.page.emulate_media(color_scheme=scheme)
+            assert self.page.evaluate(CONTRAST) == [], (name, scheme)
+
+    def picture(self, name, width=1280, height=800, scheme="light"):
+        """A picture for docs/images, when one is wanted."""
+        if not PICTURES:
+            return
+        pathlib.Path(PICTURES).mkdir(parents=True, exist_ok=True)
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.emulate_media(color_scheme=scheme)
+        self.page.evaluate("document.querySelector('.scroller')?.scrollTo(0, 1e9)")
+        self.page.screenshot(path=f"{PICTURES}/{name}.png")
+
+    def close(self):
+        self.context.close()
+        assert self.problems == []
+
+
+@pytest.fixture
+def world(tmp_path, telegram, chromium):
+    vendor = Telegram(telegram)
+    server = Clawbot(tmp_path / "clawbot", env=telegram_environment(telegram))
+    tabs = []
+
+    def tab():
+        tabs.append(Tab(chromium, server))
+        return tabs[-1]
+
+    yield server, vendor, tab
+    for one in tabs:
+        one.close()
+    server.stop()
+
+
+def test_from_the_first_sign_in_to_sign_out(world):
+    server, vendor, tab = world
+    del server.env["ADMIN_PASSWORD"]
+    server.start()
+    given = re.search(r"Password:\s+(\S+)", server.output())[1]
+    one = tab().open()
+    page = one.page
+
+    # A wrong password is a sentence; the generated one works once and must be replaced.
+    one.sign_in("not the password")
+    expect(page.locator(".error:visible")).to_have_text(re.compile(r"\w+.*\."))
+    one.sign_in(given)
+    page.get_by_label("New password").fill("short")
+    page.get_by_label("Once more").fill("different")
+    page.get_by_label("New password").fill(PASSWORD)
+    page.get_by_role("button", name="Save and sign in").click()
+    expect(page.get_by_text("The two are not the same.")).to_be_visible()
+    page.get_by_label("Once more").fill(PASSWORD)
+    page.get_by_role("button", name="Save and sign in").click()
+
+    page.get_by_label("Name").fill("Claw")
+    page.get_by_label("What is it for?").fill("You help me keep house: notes, reminders and small files.")
+    page.get_by_role("button", name="Create bot").click()
+    expect(page.get_by_role("heading", name="Say hello to Claw")).to_be_visible()
+
+    # An idea is one click; the answer came live, piece by piece.
+    page.get_by_role("button", name="What can you do?").click()
+    expect(page.locator("li.message.bot:not(.draft)", has_text="built-in demo")).to_be_visible()
+    expect(page.get_by_role("heading", name="Say hello to Claw")).to_be_hidden()
+    one.after("Remember that my favourite colour is teal", "teal")
+    one.after("/clear", re.compile("reset", re.I))
+    one.after("What do you remember?", "teal")
+
+    one.after("Write a file notes.txt with seven green bottles", "notes.txt")
+    one.say("Send me the file notes.txt")
+    file = page.get_by_role("button", name=re.compile("notes.txt"))
+    with page.expect_download() as download:
+        file.click()
+    assert download.value.suggested_filename == "notes.txt"
+    assert "seven green bottles" in pathlib.Path(download.value.path()).read_text()
+
+    one.picture("phone", 390, 780, "dark")
+    shell = one.after("Run id -u; hostname; ls /workspace", "group")
+    expect(shell.locator("pre")).to_contain_text("agent")
+    one.after("Remind me every day at 9:00 to water the plants", "water the plants")
+    seen = page.evaluate("window.seen")
+    assert seen["drafts"] > 0, "no answer was shown while it was being written"
+    assert "Bash" in seen["tools"], seen
+    assert "✓ Answered" in seen["states"] and {"Waiting", "In work"} & set(seen["states"]), seen
+    expect(page.locator(".pulse")).to_be_hidden()
+    one.picture("chat")
+
+    one.go("Tasks")
+    expect(page.get_by_role("heading", name=re.compile("Every day at 09:00"))).to_be_visible()
+    expect(page.get_by_text("Next ")).to_be_visible()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+
+    # Telegram: the steps, a token that Telegram refuses, one that it takes, and the state afterwards.
+    one.go("Channels")
+    expect(page.get_by_text("BotFather answers with a token.")).to_be_visible()
+    for wrong in ("nonsense", "700000009:" + "z" * 35):
+        page.get_by_label("Bot token").fill(wrong)
+        page.get_by_role("button", name="Check and connect").click()
+        expect(page.locator(".error:visible")).to_have_text(re.compile(r"\w+.*\."))
+    page.get_by_label("Bot token").fill(vendor.token)
+    page.get_by_role("button", name="Check and connect").click()
+    expect(page.get_by_text("Connected. What to do now")).to_be_visible()
+    card = page.locator("article", has_text="@claw_bot")
+    expect(card.locator(".tag")).to_have_text("connected")
+    one.picture("telegram")
+    assert vendor.token not in page.content()
+    vendor.say("Hello!", chat=7)
+    vendor.wait(1, 7)
+    card.get_by_role("button", name="Test").click()
+    expect(card.get_by_text("It works.")).to_be_visible()
+
+    # The memory as the bot wrote it; an edit is kept, and one over a newer version is refused with a sentence.
+    one.go("Memory")
+    page.get_by_label("Memory of").select_option(label="Web chat: main")
+    text = page.get_by_label("Memory", exact=True).and_(page.locator("textarea"))
+    expect(text).to_have_value(re.compile("teal"))
+    text.fill(text.input_value() + "\n- The cat is called Miez.\n")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    bot = page.url.split("/bots/")[1].split("/")[0]
+    client = server.sign_in()
+    kept = client.get(f"/api/bots/{bot}/groups/web%3Amain/memory").json()["content"]
+    assert "Miez" in kept
+    assert client.put(f"/api/bots/{bot}/groups/web%3Amain/memory", {"content": kept + "\n- Newer.\n"}).status_code == 200
+    text.fill("mine")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("It was changed meanwhile")).to_be_visible()
+    page.get_by_role("button", name="Read again").click()
+    expect(text).to_have_value(re.compile("Newer"))
+
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("E-mail")).to_be_visible()
+    assert page.evaluate("sessionStorage.length") == 0
+    page.go_back()
+    expect(page.get_by_label("E-mail")).to_be_visible()
+
+
+def test_the_stream_outlives_the_server_and_shows_nothing_twice(world):
+    server, vendor, tab = world
+    server.start()
+    server.sign_in().bot("Claw")
+    one = tab().open()
+    page = one.page
+    one.sign_in()
+    page.get_by_role("link", name=re.compile("Claw")).last.click()
+    one.after("Hello!", "demo")
+    server.kill()
+    expect(page.get_by_text("The connection was lost. Trying again")).to_be_visible()
+
+    # Typed while nobody listens: it says so, waits, and is sent once.
+    page.get_by_label("Message", exact=True).fill("What can you do?")
+    page.keyboard.press("Enter")
+    expect(page.locator(".mine", has_text="What can you do?").locator(".delivery")).to_have_text("Sending …")
+    server.start()
+    page.evaluate("dispatchEvent(new Event('online'))")
+    expect(page.get_by_text("The connection was lost.")).to_be_hidden()
+    expect(page.locator("li.message.bot:not(.draft)", has_text="built-in demo, not a language model. Try")).to_be_visible()
+    expect(page.locator(".mine", has_text="What can you do?").locator(".delivery")).to_have_text("✓ Answered")
+    one.after("Count to 30", "29 30")
+    assert page.locator(".message.mine").count() == 3
+    assert page.locator(".message.bot").count() == 3
+    assert page.locator(".draft").count() == 0
+    shown = page.locator(".message.mine .plain").all_text_contents()
+    assert shown == ["Hello!", "What can you do?", "Count to 30"], shown
+
+    # The same after loading again: the history is what was shown.
+    page.reload()
+    expect(page.locator(".message.mine")).to_have_count(3)
+    expect(page.locator(".message.bot")).to_have_count(3)
+
+
+def test_an_ended_session_and_an_absent_server_are_said_in_a_sentence(world):
+    server, vendor, tab = world
+    server.start()
+    client = server.sign_in()
+    bot = client.bot("Claw")
+    one = tab().open(f"/bots/{bot}/tasks")
+    page = one.page
+    one.sign_in()
+    expect(page.get_by_role("heading", name="No tasks yet")).to_be_visible()
+
+    # Everything is logged out elsewhere: the next click leads to the sign-in page, and from there back to the same place.
+    refresh = page.evaluate("sessionStorage.getItem('clawbot.refresh')")
+    assert requests.post(server.base + "/auth/logout", json={"refreshToken": refresh, "everywhere": True}).status_code == 204
+    eventually(lambda: client.get("/api/me").status_code == 401)
+    one.go("Settings")
+    expect(page.get_by_role("alert")).to_have_text("Your session has ended. Please sign in again.")
+    one.sign_in()
+    expect(page.get_by_label("Time zone")).to_be_visible()
+
+    # A forged token in the tab is no session either.
+    page.evaluate("sessionStorage.setItem('clawbot.refresh', 'forged')")
+    page.reload()
+    expect(page.get_by_role("alert")).to_have_text("Your session has ended. Please sign in again.")
+
+    server.kill()
+    one.sign_in()
+    expect(page.locator(".error:visible")).to_have_text("The server cannot be reached. Check the connection.")
+    server.start()
+    one.sign_in()
+    expect(page.get_by_label("Time zone")).to_be_visible()
+    server.kill()
+    one.go("Tasks")
+    expect(page.locator("p.error:visible").first).to_have_text("The server cannot be reached. Check the connection.")
+
+
+def test_every_page_fits_a_phone_and_a_desk_by_day_and_by_night(world):
+    server, vendor, tab = world
+    server.start()
+    client = server.sign_in()
+    bot = client.bot("Claw", description="Keeps house.")
+    client.chat(bot).ask("Run printf '%0200d\\n' 7; echo " + "very" * 40)
+    one = tab().open()
+    page = one.page
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    one.looks_well("sign-in")
+    one.sign_in()
+    expect(page.get_by_text("Keeps house.")).to_be_visible()
+    one.looks_well("bots")
+    page.get_by_role("link", name=re.compile("Keeps house")).click()
+    expect(page.locator(".message.bot")).to_have_count(1)
+    one.looks_well("chat", fills=True)
+    for name in ("Channels", "Tasks", "Memory", "Settings"):
+        one.go(name)
+        expect(page.locator(f".botpage.{name.lower()} .tabbody").locator("article, .empty, .card").first).to_be_visible()
+        one.looks_well(name.lower())
+    for name, title in (("Memory", "Shared memory"), ("Account", "Account")):
+        page.locator("header").get_by_role("link", name=name, exact=True).click()
+        expect(page.locator("h1")).to_have_text(title)
+        one.looks_well(name.lower())
+
+
+# Texts below 4.5 : 1 against the colour behind them (WCAG 2.2, 1.4.3).
+CONTRAST = """() => {
+  const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((c) => { c /= 255; return c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4; })
+    .reduce((sum, c, i) => sum + c * [.2126, .7152, .0722][i], 0);
+  const behind = (element) => { for (; element; element = element.parentElement) { const c = numbers(getComputedStyle(element).backgroundColor); if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
+  const poor = [];
+  for (const element of document.querySelectorAll("body *")) {
+    if (!element.offsetParent || ![...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
+    const [a, b] = [light(numbers(getComputedStyle(element).color)), light(behind(element))].sort((x, y) => y - x);
+    if ((a + .05) / (b + .05) < 4.5) poor.push(`${element.tagName}.${element.className} ${element.textContent.trim().slice(0, 30)} ${((a + .05) / (b + .05)).toFixed(2)}`);
+  }
+  return poor;
+}"""
