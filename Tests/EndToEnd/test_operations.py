@@ -4,7 +4,7 @@ import re
 
 import requests
 
-from clawbot import Clawbot, EventStream, eventually
+from clawbot import Clawbot, eventually
 
 
 def metrics(server, **headers):
@@ -22,7 +22,8 @@ def metrics(server, **headers):
 
 def test_metrics_count_without_naming_anybody(server, admin):
     bot = admin.bot("Claw")
-    stream = EventStream(admin, bot)
+    stream = requests.get(f"{server.base}/api/bots/{bot}/chat/events", headers={"Authorization": f"Bearer {admin.token}"}, stream=True, timeout=60)
+    assert stream.status_code == 200
     admin.chat(bot).reply("Hello!")
     admin.token, token = "forged", admin.token
     assert admin.get("/api/me").status_code == 401
@@ -36,7 +37,7 @@ def test_metrics_count_without_naming_anybody(server, admin):
     assert sum(value for name, value in before.items() if name.startswith("clawbot_agent_active")) == 1
     assert bot not in str(before) and "/agent/v1/" not in str(before).replace("/agent/v1/*", "")
     stream.close()
-    eventually(lambda: metrics(server)["clawbot_sse_streams"] == 0)
+    eventually(lambda: metrics(server)["clawbot_sse_streams"] == 0, 10)
     # What a proxy on this machine passes on does not come from this machine.
     assert requests.get(server.base + "/metrics", headers={"X-Forwarded-For": "192.0.2.7"}).status_code == 404
     tools = admin.get("/api/bots/available-tools").json()
