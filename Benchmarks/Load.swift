@@ -20,7 +20,7 @@ final class RawConnection {
     func exchange(_ request: String) throws -> Int {
         var request = request
         try request.withUTF8 { bytes in
-            var rest = bytes[...]
+            var rest = UnsafeRawBufferPointer(bytes)[...]
             while !rest.isEmpty {
                 let count = write(descriptor, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
                 guard count > 0 else { throw Failure("a connection broke while sending") }

@@ -1,7 +1,6 @@
 import ArgumentParser
 import AsyncHTTPClient
 import Foundation
-import LocalBackend
 import Logging
 import Platform
 
@@ -21,41 +20,24 @@ struct Doctor: AsyncParsableCommand {
         }
         Terminal.say("\nProbes")
         var broken = 0
-        func report(_ what: String, _ problem: String?, _ fine: String) {
-            if problem != nil { broken += 1 }
-            Terminal.say("  \(problem == nil ? "ok  " : "FAIL") \(what.padding(toLength: 16, withPad: " ", startingAt: 0)) \(problem ?? fine)")
+        func report(_ what: String, _ probe: Installation.Probe) {
+            let name = what.padding(toLength: 16, withPad: " ", startingAt: 0)
+            switch probe {
+            case .fine(let detail): Terminal.say("  ok   \(name) \(detail)")
+            case .broken(let problem):
+                broken += 1
+                Terminal.say("  FAIL \(name) \(problem)")
+            }
         }
         Terminal.say("  --   server           \(await runningServer(settings))")
-        if !FileManager.default.fileExists(atPath: settings.dataDirectory) {
-            report("data", nil, "\(settings.dataDirectory) does not exist yet; the first start makes it")
-        } else {
-            await probeData(settings, report)
-        }
-        do {
-            let launcher = try await Installation.processLauncher(
-                settings, executable: Executable.path, data: URL(fileURLWithPath: settings.dataDirectory), logger: Logger(label: "clawbot"))
-            try await launcher.preflight()
-            report("sandbox", nil, "\(launcher.isolation)")
-            for remark in launcher.remarks { Terminal.say("       \(remark)") }
-            await launcher.shutdown()
-        } catch ComputeError.isolationUnavailable(let reason) { report("sandbox", reason, "") } catch { report("sandbox", "\(error)", "") }
-        report("model", nil, settings.anthropic.isConfigured ? "a key is in the environment (used at the first start)" : "no key in the environment: a fresh installation starts with the demo")
+        report("data", await Installation.probeData(settings))
+        let (sandbox, remarks) = await Installation.probeSandbox(settings)
+        report("sandbox", sandbox)
+        for remark in remarks { Terminal.say("       \(remark)") }
+        report("model", .fine(settings.anthropic.isConfigured ? "a key is in the environment (used at the first start)" : "no key in the environment: a fresh installation starts with the demo"))
         Terminal.say("\nKnown limits: an agent that was talked into it can send what its own conversation may read to hosts that its policy allows;")
         Terminal.say("sessions on one machine share one kernel. See docs/sandbox.md.")
         if broken > 0 { throw ExitStatus.failure }
-    }
-
-    private func probeData(_ settings: PlatformConfiguration, _ report: (String, String?, String) -> Void) async {
-        do {
-            let stores = try await LocalStores.open(dataDirectory: URL(fileURLWithPath: settings.dataDirectory), logger: Logger(label: "clawbot"))
-            try await stores.records.probe()
-            try await stores.objects.probe()
-            try await stores.secrets.probe()
-            try stores.close()
-            report("data", nil, "database, objects and secrets open in \(settings.dataDirectory)")
-        } catch LocalDatabaseError.inUse {
-            report("data", nil, "in use by a running server")
-        } catch { report("data", "\(error)", "") }
     }
 
     private func runningServer(_ settings: PlatformConfiguration) async -> String {

@@ -1,7 +1,5 @@
 import ArgumentParser
 import Foundation
-import LocalBackend
-import Logging
 import Platform
 
 /// Brings the stored data to this version's schema, explicitly; `serve` does it as well.
@@ -15,8 +13,7 @@ struct Migrate: AsyncParsableCommand {
     func run() async throws {
         let settings = try LoadedConfiguration.load(configuration.config)
         do {
-            let stores = try await LocalStores.open(dataDirectory: URL(fileURLWithPath: settings.dataDirectory), logger: Logger(label: "clawbot"))
-            try stores.close()
+            try await Installation.migrate(settings)
         } catch { throw Complaint.exit(error, settings) }
         Terminal.say("The data in \(settings.dataDirectory) is at the schema of version \(Version.text).")
     }

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Foundation
 import Identity
-import LocalBackend
 import Logging
 import Platform
 import ServiceLifecycle
@@ -15,7 +14,7 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var configuration: ConfigurationOption
 
     func run() async throws {
-        ProcessHardening.apply()
+        Installation.hardenProcess()
         let settings = try LoadedConfiguration.load(configuration.config)
         Logs.start(settings.log)
         let logger = Logger(label: "clawbot")

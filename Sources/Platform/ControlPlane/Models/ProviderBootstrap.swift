@@ -4,8 +4,8 @@ import Platform
 /// Makes the providers that a fresh installation starts with.
 public enum ProviderBootstrap {
     /// Model ids offered with a key from the environment, best all-rounder first
-    /// (https://docs.anthropic.com/en/docs/about-claude/models).
-    public static let defaultModels = ["claude-sonnet-4-5", "claude-opus-4-5", "claude-haiku-4-5"]
+    /// (the list in the `anthropic` SDK 2.12.0 on PyPI; its 4.5 Sonnet ends on 2026-11-30).
+    public static let defaultModels = ["claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-5-5"]
     /// Id of the provider that the environment describes.
     public static let environmentProviderID = ProviderID("anthropic")
 
