@@ -179,6 +179,8 @@ def test_from_the_first_sign_in_to_sign_out(world):
     assert "Bash" in seen["tools"], seen
     assert "✓ Answered" in seen["states"] and {"Waiting", "In work"} & set(seen["states"]), seen
     expect(page.locator(".pulse")).to_be_hidden()
+    page.locator(".tools summary").last.click()
+    expect(page.locator(".tools li", has_text="schedule_task").last).to_be_visible()
     one.picture("chat")
 
     one.go("Tasks")
