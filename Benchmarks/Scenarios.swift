@@ -28,7 +28,7 @@ func startup(_ stage: Stage) async throws {
 func webhooks(_ stage: Stage) async throws {
     print("webhook accepted (SQLite, synchronous=FULL; stored and queued before the answer; load generator on the same processors)")
     // One slow run holds the only slot, so that what is measured is acceptance and not the agents that would follow.
-    try await stage.withServer(["CLAWBOT_COMPUTE_MAX_TASKS": "1"]) { subject in
+    try await stage.withServer(["CLAWBOT_COMPUTE_MAX_TASKS": "1", "CLAWBOT_COMPUTE_MIN_WARM_TASKS": "0"]) { subject in
         let admin = try await BenchUser.admin(subject)
         let bot = try await admin.bot("Bench")
         let secret = try await admin.connectTelegram(bot, number: 1)
