@@ -57,10 +57,10 @@ func latency(_ stage: Stage) async throws {
         let alone = try await talk(Array(users.prefix(1)), conversations: 1, rounds: stage.quick ? 60 : 400)
         let turns = Double(alone.milliseconds.count + 1)
         report("1 conversation", alone.summary, budget: "p50 < 15, p99 < 60 ms", holds: alone.median < 15 && alone.percentile(0.99) < 60)
-        report("  of it until the model request", try await split(users[0], stage, rounds: stage.quick ? 20 : 100).summary)
         report("  processor time per message", String(
             format: "server %.1f ms, agent %.1f ms", (subject.processorTime() - server) / turns,
             (subject.agents().reduce(0) { $0 + Subject.processorTime($1) } - agent) / turns))
+        report("  of it until the model request", try await split(users[0], stage, rounds: stage.quick ? 20 : 100).summary)
         let clock = ContinuousClock()
         let begun = clock.now
         let together = try await talk(users, conversations: 50, rounds: stage.quick ? 10 : 40)

@@ -62,10 +62,6 @@ public final class LocalDatabase: Sendable {
         try await pool.unsafeRead(body)
     }
 
-    /// A look-up of a few rows by their keys, on the calling thread: it takes some microseconds, where two changes of thread would
-    /// cost many times that, for each of the dozens that a message needs. Never for anything that scans.
-    func lookUp<T>(_ body: (Database) throws -> T) throws -> T { try pool.unsafeRead(body) }
-
     /// Writes that wait for the next transaction, and transactions so far: what a metric or a test wants to know.
     var pendingWrites: Int { commits.pending }
     var transactions: Int { commits.transactions }

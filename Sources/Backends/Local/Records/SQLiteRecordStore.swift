@@ -31,13 +31,13 @@ public final class SQLiteRecordStore: RecordStore {
 
     public func get(_ key: RecordKey) async throws -> StoredRecord? {
         let table = table(key.table), now = time.now()
-        return try lookUp { db in try Self.current(db, key, table)?.live(at: now) }
+        return try await read { db in try Self.current(db, key, table)?.live(at: now) }
     }
 
     public func batchGet(_ keys: [RecordKey]) async throws -> [RecordKey: StoredRecord] {
         let keys = Set(keys).map { ($0, self.table($0.table)) }, now = time.now()
         guard !keys.isEmpty else { return [:] }
-        return try lookUp { db in
+        return try await read { db in
             var found: [RecordKey: StoredRecord] = [:]
             for (key, table) in keys { found[key] = try Self.current(db, key, table)?.live(at: now) }
             return found
@@ -204,9 +204,6 @@ extension SQLiteRecordStore {
         }
     }
 
-    private func lookUp<T>(_ body: (Database) throws -> T) throws -> T {
-        do { return try database.lookUp(body) } catch { throw translated(error) }
-    }
     private func read<T: Sendable>(_ body: @escaping @Sendable (Database) throws -> T) async throws -> T {
         do { return try await database.read(body) } catch { throw translated(error) }
     }
