@@ -206,11 +206,14 @@ extension RunDriver {
 
     /// Starts the agent, waiting while its unit is busy or the node is full. False = stopped meanwhile.
     func handOver(_ payload: InvocationPayload) async throws -> Bool {
-        var pause = Duration.seconds(5)
+        var pause = Duration.seconds(5), busyPause = Duration.milliseconds(4)
         while true {
             switch try await compute.start(payload) {
             case .accepted: return true
-            case .busy: try await waitForRoom(.seconds(1))
+            case .busy:
+                // Mostly its last run, which ends a moment after its final reply was accepted.
+                try await time.sleep(for: busyPause)
+                busyPause = min(busyPause * 2, .seconds(1))
             case .full(let delay):
                 try await waitForRoom(min(delay, pause))
                 pause = min(pause * 2, .seconds(60))
