@@ -146,7 +146,7 @@ final class ScriptedAgents: AgentCompute {
         case .hang: break
         case .die:
             state.withLock { $0.running[invocation.session] = nil }
-            await board.settled(invocation.session)
+            await board.idle(invocation.session)
         case .reply(let text): Task { try await self.finish(invocation, text == "echo" ? "echo: \(self.words(invocation.prompt))" : text, nil) }
         case .fail(let code): Task { try await self.finish(invocation, code.sentence, code) }
         }
@@ -176,12 +176,12 @@ final class ScriptedAgents: AgentCompute {
             invocationId: invocation.invocationId, sequence: 0, messageId: final.messageId, text: text, settles: .run(invocation.invocationId))
         try await ports.replies.send(JSON.text(reply), group: invocation.session.partition, deduplicationID: "\(invocation.invocationId)#0")
         state.withLock { if $0.running[invocation.session] == invocation.invocationId { $0.running[invocation.session] = nil } }
-        await board.settled(invocation.session)
+        await board.idle(invocation.session)
     }
 
     func stop(_ session: SessionKey, invocation: InvocationID?) async {
         state.withLock { $0.stops += 1; $0.running[session] = nil }
-        await board.settled(session)
+        await board.idle(session)
     }
     func status(_ session: SessionKey) async -> SessionStatus {
         state.withLock { $0.running[session].map { .running($0) } ?? .idle }

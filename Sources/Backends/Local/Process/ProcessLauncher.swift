@@ -45,6 +45,9 @@ public actor ProcessLauncher: TaskLauncher {
         for (name, text) in SandboxCommand.generatedEtc { try Data(text.utf8).write(to: URL(filePath: "\(etcDirectory)/\(name)")) }
         if case .agent(let path) = settings.payload { executable = ExecutableFiles(executable: path) } else { executable = nil }
         executable?.warmPageCache()
+        if settings.mode == .bubblewrap, let program = executable?.program {
+            Orphans.end(running: [program, "agent"], bubblewrap: settings.bubblewrap, logger: logger)
+        }
 
         var remarks: [String] = []
         guard settings.mode == .bubblewrap else {

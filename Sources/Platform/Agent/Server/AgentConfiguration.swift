@@ -20,6 +20,8 @@ public struct AgentConfiguration: Sendable {
     public var processKey: Secret?
     public var idleTimeout: Duration?
     public var session: SessionKey?
+    /// The gateway's socket, where it is one on this machine: the agent ends when nobody listens there any more.
+    public var gatewaySocket: String?
     public var places: AgentPlaces
     /// Of the native engine.
     public var options = NativeEngine.Options()
@@ -56,6 +58,7 @@ public struct AgentConfiguration: Sendable {
             }
             self.session = session
         }
+        if let gateway = environment["CLAWBOT_GATEWAY"], gateway.hasPrefix("unix:/") { gatewaySocket = String(gateway.dropFirst(5)) }
         var mounts: [String: String] = [:]
         if let text = environment["CLAWBOT_MOUNTS"], !text.isEmpty {
             guard let given = try? JSON.decode([String: String].self, from: text), given.values.allSatisfy({ $0.hasPrefix("/") }) else {

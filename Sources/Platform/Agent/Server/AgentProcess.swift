@@ -87,6 +87,10 @@ public enum AgentProcess {
                 // Idle for too long: the worker returns, and everything ends in order.
                 .init(service: worker, successTerminationBehavior: .gracefullyShutdownGroup),
             ], gracefulShutdownSignals: handlesSignals ? [.sigterm, .sigint] : [], logger: Self.quiet(logger))
+        if let socket = configuration.gatewaySocket {
+            services.services.append(
+                .init(service: GatewayWatch(socket: socket, group: group, time: time, logger: logger), successTerminationBehavior: .gracefullyShutdownGroup))
+        }
         services.maximumGracefulShutdownDuration = Duration.seconds(20)
         try await ServiceGroup(configuration: services).run()
     }

@@ -193,7 +193,7 @@ public actor DedicatedTasks: AgentCompute {
         bindings[session] = nil
         try? await launcher.stop(id)
         await door.close(session)
-        await board.settled(session)
+        await board.idle(session)
     }
 
     private func set(_ session: SessionKey, _ id: LaunchID, _ change: (inout Unit) -> Void) {
@@ -222,7 +222,7 @@ public actor DedicatedTasks: AgentCompute {
     public func finished(_ session: SessionKey, _ invocation: InvocationID) async {
         guard case .unit(let unit) = bindings[session], unit.running == invocation else { return }
         set(session, unit.task.id) { $0.running = nil; $0.idleSince = time.now() }
-        await board.settled(session)
+        await board.idle(session)
     }
 
     public func status(_ session: SessionKey) async -> SessionStatus {
@@ -249,7 +249,7 @@ public actor DedicatedTasks: AgentCompute {
         }
         if heard {
             set(session, unit.task.id) { $0.running = nil; $0.idleSince = time.now() }
-            await board.settled(session)
+            await board.idle(session)
         } else {
             await drop(session, unit.task.id)
         }

@@ -41,6 +41,7 @@ public struct Settlement: Sendable {
 
     /// Everything a settlement writes, as the records were when it was prepared.
     struct Prepared: Sendable {
+        var userId: UserID
         var writes: [RecordWrite]
         var entries: [EventLog.Entry]
     }
@@ -60,7 +61,7 @@ public struct Settlement: Sendable {
         }
         if let code = outcome.failure { writes.append(failureWrite(session, run, code, at: now)) }
         if let reply { writes.append(try reply.putting()) }
-        return Prepared(writes: writes, entries: try chatEntries(session, run, outcome, reply, at: now))
+        return Prepared(userId: state.userId, writes: writes, entries: try chatEntries(session, run, outcome, reply, at: now))
     }
 
     /// Ends a run. `reply` is the bot's message to store with it, where there is one.
@@ -75,12 +76,12 @@ public struct Settlement: Sendable {
         for attempt in 0..<50 {
             if ready == nil { ready = try await prepare(session, invocation: invocation, outcome, reply: reply) }
             guard let settlement = ready else {
-                await board.settled(session)
+                await board.changed(session)
                 return false
             }
             do {
                 try await events.append(settlement.entries, to: session.botId, with: settlement.writes)
-                await board.settled(session)
+                await board.settled(session, of: settlement.userId)
                 return true
             } catch RecordStoreError.conditionFailed(let index, _) {
                 // Somebody changed one of the records between our read and our write: look again.

@@ -91,7 +91,7 @@ extension RunDriver {
                 try await refuse(work, .quotaExceeded, "\(FailureCode.quotaExceeded.sentence) It resets on \(Timestamp.day(reset)).", silent: false)
                 return .refused
             case .noSlot:
-                try await waitForRoom(pause)
+                try await waitForRoom(of: work.bot.userId, pause)
                 pause = min(pause * 2, .seconds(60))
                 if try await isOver(work) { return .refused }
             }
@@ -114,10 +114,10 @@ extension RunDriver {
         return message.state.isSettled
     }
 
-    /// Waits until something was freed on this node, at most `pause`.
-    func waitForRoom(_ pause: Duration) async throws {
+    /// Waits until a slot of the user, or (nil) room on this node, was freed, at most `pause`.
+    func waitForRoom(of user: UserID?, _ pause: Duration) async throws {
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await board.waitForCapacity() }
+            group.addTask { await board.waitForCapacity(of: user) }
             group.addTask { try? await time.sleep(for: pause) }
             await group.next()
             group.cancelAll()
@@ -215,7 +215,7 @@ extension RunDriver {
                 try await time.sleep(for: busyPause)
                 busyPause = min(busyPause * 2, .seconds(1))
             case .full(let delay):
-                try await waitForRoom(min(delay, pause))
+                try await waitForRoom(of: nil, min(delay, pause))
                 pause = min(pause * 2, .seconds(60))
             }
             guard let run = try await records.get(Session.self, Session.key(payload.session))?.run, run.invocationId == payload.invocationId, !run.stopped

@@ -4,7 +4,8 @@ import Platform
 /// or a freed slot. Only a wake-up: whoever is woken looks at the records.
 public actor SettlementBoard {
     private var waiting: [SessionKey: [UInt64: CheckedContinuation<Void, Never>]] = [:]
-    private var capacity: [UInt64: CheckedContinuation<Void, Never>] = [:]
+    /// Who waits for a slot of a user's plan, or (nil) for room on this node.
+    private var capacity: [UserID?: [UInt64: CheckedContinuation<Void, Never>]] = [:]
     private var nextWaiter: UInt64 = 0
     /// Counts changes over all conversations; `last` holds the count of each one's newest change.
     private var count: UInt64 = 0
@@ -14,11 +15,21 @@ public actor SettlementBoard {
 
     public init() {}
 
-    /// The conversation's run ended: its waiters look again, and so do those who wait for any slot.
-    public func settled(_ session: SessionKey) {
+    /// The conversation's run was settled: its waiters look again, and so do those who wait for a slot of the same user.
+    /// Other tenants' waiters sleep on: a long backlog of one costs the others nothing.
+    public func settled(_ session: SessionKey, of user: UserID) {
         changed(session)
-        for continuation in capacity.values { continuation.resume() }
-        capacity = [:]
+        freed(user)
+    }
+
+    /// The conversation's process became idle or ended: there may be room on this node.
+    public func idle(_ session: SessionKey) {
+        changed(session)
+        freed(nil)
+    }
+
+    private func freed(_ what: UserID?) {
+        for continuation in capacity.removeValue(forKey: what)?.values ?? [:].values { continuation.resume() }
     }
 
     /// The conversation's state changed, but nothing was freed.
@@ -46,16 +57,16 @@ public actor SettlementBoard {
         }
     }
 
-    /// Suspends until a slot may have become free on this node, or the task is cancelled.
-    public func waitForCapacity() async {
+    /// Suspends until a slot of the user (nil = room on this node) may have become free, or the task is cancelled.
+    public func waitForCapacity(of user: UserID?) async {
         nextWaiter += 1
         let id = nextWaiter
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                if Task.isCancelled { continuation.resume() } else { capacity[id] = continuation }
+                if Task.isCancelled { continuation.resume() } else { capacity[user, default: [:]][id] = continuation }
             }
         } onCancel: {
-            Task { await self.cancelCapacity(id) }
+            Task { await self.cancelCapacity(user, id) }
         }
     }
 
@@ -63,5 +74,8 @@ public actor SettlementBoard {
         waiting[session]?.removeValue(forKey: id)?.resume()
         if waiting[session]?.isEmpty == true { waiting[session] = nil }
     }
-    private func cancelCapacity(_ id: UInt64) { capacity.removeValue(forKey: id)?.resume() }
+    private func cancelCapacity(_ user: UserID?, _ id: UInt64) {
+        capacity[user]?.removeValue(forKey: id)?.resume()
+        if capacity[user]?.isEmpty == true { capacity[user] = nil }
+    }
 }
