@@ -71,11 +71,11 @@ def test_a_full_disk_refuses_and_forgets_nothing(tmp_path):
         bot = admin.bot("Claw")
         chat = admin.chat(bot)
         assert chat.reply("Hello!")
-        with open(mount / "filler", "wb") as filler:
+        # Unbuffered: what a buffer still holds would fail once more when the file is closed.
+        with open(mount / "filler", "wb", buffering=0) as filler:
             try:
                 while True:
                     filler.write(b"x" * 65536)
-                    filler.flush()
             except OSError:
                 pass
         answers = [admin.post(f"/api/bots/{bot}/chat", {"content": f"while full {n} " + "y" * 20000}).status_code for n in range(30)]
