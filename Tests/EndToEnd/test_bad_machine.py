@@ -120,7 +120,10 @@ def test_graceful_end_loses_nothing(tmp_path):
     eventually(lambda: chat.state(ids[0]) == "running")
     assert server.stop() == 0
     server.start()
-    chat.client = server.sign_in()
-    eventually(lambda: all(chat.state(i) == "answered" for i in ids), 90)
-    answers = [m["content"] for m in chat.messages() if m["isBotMessage"]]
-    assert len(answers) == 3 and all(f"number {n}" in answers[n] for n in range(3)), answers
+    try:
+        chat.client = server.sign_in()
+        eventually(lambda: all(chat.state(i) == "answered" for i in ids), 90)
+        answers = [m["content"] for m in chat.messages() if m["isBotMessage"]]
+        assert len(answers) == 3 and all(f"number {n}" in answers[n] for n in range(3)), answers
+    finally:
+        server.stop()
