@@ -58,13 +58,13 @@ public struct FrontDoor: HTTPResponder {
         let started = ContinuousClock.now
         let requestId = Self.requestId(request.headers[.xRequestID])
         var logger = logger
-        logger[metadataKey: "request"] = .string(requestId)
+        logger[metadataKey: "requestId"] = .string(requestId)
         let path = request.uri.path
         var limited: [RateLimits.Verdict] = []
         var response: Response
         var slug: Problem.Slug?
         do {
-            response = try await answer(request, context, requestId, logger, &limited)
+            response = try await LogContext.with(["requestId": requestId]) { try await answer(request, context, requestId, logger, &limited) }
         } catch {
             let problem: Problem
             if let known = ProblemMapping.problem(for: error) {
