@@ -39,7 +39,7 @@ struct RestorationTests {
         try await world.say("other chat", chat: 8, id: 3)
         try await mark(world, .hold)
         #expect(try await restoration(world).run()?.held == 3)
-        #expect(try await world.message(1)?.state == .stopped && world.message(2)?.state == .stopped)
+        for id in 1...2 { #expect(try await world.message(id)?.state == .stopped) }
         let letters = try await world.plane.deadLetters.list(queue: nil, limit: 10, cursor: nil).items
         #expect(letters.count == 3 && letters.allSatisfy { $0.reason == Restoration.heldReason })
         try await world.running {

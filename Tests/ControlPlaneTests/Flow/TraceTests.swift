@@ -66,11 +66,12 @@ struct TraceTests {
             scheduleValue: "3600000", timezone: "UTC", contextMode: .isolated, at: Date())
         task.nextRun = Date() + 3600
         try await world.ports.records.put(task)
+        let taskKey = task.key
         let payload = ScheduledTaskPayload(
             botId: world.bot.botId, groupJid: task.groupJid, userId: world.user.userId, taskId: task.taskId, scheduledFor: Date(), at: Date())
         try await world.running {
             try await world.ports.inbound.send(JSON.text(payload), group: payload.session.partition, deduplicationID: payload.deduplicationID)
-            _ = try await eventually("the task has run") { try await world.ports.records.get(ScheduledTask.self, task.key)?.lastStatus }
+            _ = try await eventually("the task has run") { try await world.ports.records.get(ScheduledTask.self, taskKey)?.lastStatus }
         }
         let replies = try await world.ports.records.query(
             Message.self, RecordQuery(Tables.messages, partition: world.session().partition, filter: .equals("isBotMessage", true), descending: true, limit: 10)).items

@@ -115,7 +115,7 @@ public final class ArchiveReader {
         let end = ArchiveEntry(name: ArchiveWriter.endName, kind: .file(size: expected.count))
         let bytes = TarBlocks.encode(end) + expected + [UInt8](repeating: 0, count: TarBlocks.padding(after: expected.count) + 2 * TarBlocks.size)
         guard try exactly(bytes.count) == bytes else { throw damaged("its end is missing") }
-        guard try fill(1).isEmpty else { throw damaged("something follows its end") }
+        guard try some(upTo: 1).isEmpty else { throw damaged("something follows its end") }
     }
 
     private func skipPadding(after size: Int) throws {
