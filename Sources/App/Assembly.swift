@@ -127,7 +127,7 @@ struct Installation: Sendable {
         let computeCheck = Readiness.Check("compute", critical: false) { try await launcher.probe() }
         let web = try WebServer(
             webConfiguration(configuration, publicBaseURL), routes: api.routes,
-            mounts: [Mount(prefix: GatewayRoutes.prefix + "/") { request, _ in await gatewayRoutes.respond(to: request, socketSession: nil) }],
+            mounts: [gatewayRoutes.mount],
             verifier: verifier, records: ports.records,
             readiness: Readiness(
                 [
@@ -135,7 +135,7 @@ struct Installation: Sendable {
                     .init("queue", critical: true) { _ = try await ports.inbound.depth() }, .init("secrets", critical: true) { try await ports.secrets.probe() },
                     .init("scheduler", critical: false) { try await ports.scheduler.probe() }, computeCheck,
                 ], time: time),
-            metrics: Metrics(operationsGauges(ports: ports, compute: compute, api: api)), limits: RateLimits(limits: rateLimits(configuration), time: time), time: time, logger: logger, onListening: onListening)
+            metrics: Metrics(operationsGauges(ports: ports, compute: compute, api: api)), limits: RateLimits(limits: rateLimits(configuration), time: time), version: Version.text, time: time, logger: logger, onListening: onListening)
 
         return Installation(
             services: stores.services + plane.services + [KeyRotation(keys: signingKeys, time: time) { logger.error("signing keys not rotated", metadata: ["error": "\($0)"]) }, web],
