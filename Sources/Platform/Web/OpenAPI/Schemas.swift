@@ -17,6 +17,8 @@ enum Schemas {
         ],
     ]
 
+    static let modelError = Schema.named("ModelError", .object([("type", .text), ("error", .object([("type", .text), ("message", .text)]))]))
+
     static let config = Schema.object(
         [
             ("version", .text), ("authMode", .choice(["oidc", "cognito"])), ("issuer", .text), ("region", .text), ("channelTypes", .list(.text)),

@@ -81,6 +81,8 @@ public struct RouteDeclaration: Sendable {
     public let answers: [Outcome]
     /// Refusals besides those that follow from the declaration itself.
     public let problems: [Problem.Slug]
+    /// Whether refusals come in the Messages API's own shape, so that its SDKs understand them.
+    public var refusesAsModel = false
 
     public init(
         _ method: HTTPRequest.Method, _ template: String, _ summary: String = "", access: Access = .user, buckets: [RateLimits.Bucket] = [], query: Query = [],
@@ -108,7 +110,7 @@ public struct QueryParameter: Sendable {
     static let page = [
         QueryParameter(name: "limit", about: "Entries of a page; 50 when absent.", rule: .integer(1...Paging.maximum), required: false),
         // What it holds is sealed: looked at only where it is opened, and then a problem of its own.
-        QueryParameter(name: "cursor", about: "`nextCursor` of the page before.", rule: .text(TextRule(bytes: 0...4096, verbatim: true, allowsBlank: true)), required: false),
+        QueryParameter(name: "cursor", about: "`nextCursor` of the page before.", rule: .text(TextRule(bytes: 1...4096, verbatim: true, allowsBlank: true)), required: false),
     ]
 
     /// The checked values of the declared parameters; each may be given once.
