@@ -133,7 +133,7 @@ struct Installation: Sendable {
         let computeCheck = Readiness.Check("compute", critical: false) { try await launcher.probe() }
         let web = try WebServer(
             webConfiguration(configuration, publicBaseURL), routes: api.routes,
-            mounts: [Mount(prefix: GatewayRoutes.prefix + "/") { request, _ in await gatewayRoutes.respond(to: request, socketSession: nil) }],
+            mounts: [gatewayRoutes.mount],
             verifier: verifier, records: ports.records,
             readiness: Readiness(
                 [
@@ -146,7 +146,7 @@ struct Installation: Sendable {
                         if try await channelHealth(ports.records).contains(where: { $0.working == 0 }) { throw Readiness.Degraded() }
                     },
                 ], time: time),
-            metrics: metrics, limits: RateLimits(limits: rateLimits(configuration), time: time), time: time, logger: logger, onListening: onListening)
+            metrics: metrics, limits: RateLimits(limits: rateLimits(configuration), time: time), version: Version.text, time: time, logger: logger, onListening: onListening)
 
         return Installation(
             services: stores.services + plane.services + [KeyRotation(keys: signingKeys, time: time) { logger.error("signing keys not rotated", metadata: ["error": "\($0)"]) }, web],

@@ -118,7 +118,25 @@ struct Examination: Sendable {
             let dead = try await records.query(RecordQuery(Tables.deadLetters, partition: "platform", limit: 200)).records.count
             if dead > 0 { findings.append(Finding("deadLetters", .warning, "\(dead == 200 ? "200 or more" : String(dead)) wait for a decision: GET /api/admin/dead-letters")) }
         } catch { findings.append(Finding("channels", .broken, sentence(error))) }
+        findings.append(await audit(records))
         return findings
+    }
+
+    /// Follows every audit trail's chain (SEC-124).
+    private func audit(_ records: any RecordStore) async -> Finding {
+        let trail = AuditTrail(records: records)
+        var owners = [AuditEntry.platform], cursor: String?
+        do {
+            repeat {
+                let page = try await records.scan(Tables.users, limit: 500, cursor: cursor)
+                owners += page.records.map(\.key.partition)
+                cursor = page.cursor
+            } while cursor != nil
+            for owner in owners {
+                if let damage = try await trail.damage(of: owner, at: Date()) { return Finding("audit", .broken, "the trail of \(owner) was altered: \(damage)") }
+            }
+            return Finding("audit", .ok, "\(owners.count) trails are whole")
+        } catch { return Finding("audit", .broken, sentence(error)) }
     }
 
     // MARK: The machine
