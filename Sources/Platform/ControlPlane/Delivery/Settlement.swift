@@ -39,6 +39,8 @@ public struct Settlement: Sendable {
     let time: any TimeSource
     let logger: Logger
     var observer: Observer = { _ in }
+    /// Told of each run that this node settled.
+    var onSettled: @Sendable (SessionKey, UserID, InvocationID) -> Void = { _, _, _ in }
 
     /// Everything a settlement writes, as the records were when it was prepared.
     struct Prepared: Sendable {
@@ -117,6 +119,7 @@ public struct Settlement: Sendable {
                 try await events.append(settlement.entries, to: session.botId, with: settlement.writes)
                 observer(settlement.observation)
                 await board.settled(session, of: settlement.userId)
+                onSettled(session, settlement.userId, invocation)
                 return true
             } catch RecordStoreError.conditionFailed(let index, _) {
                 // Somebody changed one of the records between our read and our write: look again.

@@ -68,6 +68,11 @@ public struct Ingest: InboundSink {
     /// Takes one event durably; throws when it could not, so that the vendor repeats it.
     public func accept(_ event: InboundEvent, from channel: ConnectedChannel) async throws {
         guard let bot = try await directory.bot(channel.channel.botId) else { return }
+        guard try await directory.isActive(bot.userId) else {
+            // Taken off the vendor's hands and dropped: a suspended user's bots hear nothing (SEC-17).
+            logger.debug("event of a suspended user's bot dropped", metadata: ["bot": "\(bot.botId)"])
+            return
+        }
         try await LogContext.with(["botId": bot.botId.rawValue, "channel": channel.channel.channelType.rawValue]) { try await take(event, from: channel, of: bot) }
     }
 

@@ -89,7 +89,7 @@ public struct Restoration: Sendable {
                 case .bot: if try await deleteBot(BotID(id)) { count += 1 }
                 case .user:
                     for bot in try await records.all(Bot.self, RecordQuery(Tables.bots, partition: id, filter: .notEquals("status", "deleted"), limit: 100)) {
-                        try await bots.delete(bot)
+                        try await bots.delete(bot, by: .system)
                     }
                     if let user = try await records.get(User.self, User.key(UserID(id))), user.status != .deleted {
                         try await deleteUser(user.userId)
@@ -108,7 +108,7 @@ public struct Restoration: Sendable {
     private func deleteBot(_ id: BotID) async throws -> Bool {
         let found = try await records.query(Bot.self, RecordQuery(Tables.bots, index: Tables.botIdIndex, partition: id.rawValue, limit: 1)).items.first
         guard let bot = found, bot.status != .deleted else { return false }
-        try await bots.delete(bot)
+        try await bots.delete(bot, by: .system)
         return true
     }
 

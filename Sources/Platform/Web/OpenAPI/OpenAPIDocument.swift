@@ -173,6 +173,7 @@ struct OpenAPIDocument: Sendable {
             switch name {
             case "channelType", "type": ["type": "string", "enum": .array(ChannelType.allCases.map { .string($0.rawValue) })]
             case "botId", "taskId", "providerId", "versionId": ["type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"]
+            case "token": ["type": "string", "minLength": 1, "maxLength": 4096]
             default: ["type": "string", "minLength": 1, "maxLength": 200]
             }
         }

@@ -145,7 +145,7 @@ public struct QueryParameter: Sendable {
 /// ```swift
 /// Route(.put, "/api/bots/{botId}", "Changes a bot.", body: .json(BotShapes.merge), answers: [.ok(Schemas.bot)],
 ///       resource: { call in try await bots.get(call.user, call.bot) },
-///       handle: { call, bot in .json(try await view(bots.update(bot, call.body))) })
+///       handle: { call, bot in .json(try await view(bots.update(bot, call.body, by: call.by))) })
 /// ```
 public struct Route: Sendable {
     public typealias Access = RouteDeclaration.Access
@@ -235,6 +235,8 @@ public struct Call: Sendable {
             return caller.userId
         }
     }
+    /// Who changes something with this request, for the audit trail.
+    var by: By { get throws { By(try user, requestId: requestId) } }
     public func parameter(_ name: String) -> String { parameters[name] ?? "" }
     public var botId: BotID { BotID(parameter("botId")) }
     public func header(_ name: HTTPField.Name) -> String? { request.headers[name] }
