@@ -1,6 +1,6 @@
 // CommonMark's everyday part and tables, straight to DOM nodes. Raw HTML stays visible text; links are http, https or mailto;
 // remote images are shown as links and never loaded (SEC-98).
-import { h } from "./dom.js";
+import { h } from "../core/dom.js";
 
 const FENCE = /^(\s{0,3})(`{3,}|~{3,})\s*([^`]*)$/;
 const ITEM = /^(\s*)([-*+]|\d{1,9}[.)])\s+(.*)$/;

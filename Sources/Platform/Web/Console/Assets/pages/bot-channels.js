@@ -1,11 +1,15 @@
 // Connecting Telegram, step by step, and the state of a bot's channels.
-import { api, part } from "./api.js";
-import { busy, field, h, note, replace, when } from "./dom.js";
-import { markdown } from "./markdown.js";
+import { api, part } from "../core/api.js";
+import { h, replace } from "../core/dom.js";
+import { when } from "../core/i18n.js";
+import { act } from "../components/act.js";
+import { field } from "../components/form.js";
+import { toast } from "../components/toast.js";
+import { markdown } from "../components/markdown.js";
 
 const MODES = { builtin: "Part of this console.", polling: "Asks Telegram for new messages (long polling).", webhook: "Telegram delivers messages here (webhook).", stream: "Holds a connection open (stream)." };
 
-export function channels(bot, config) {
+export function tab({ bot, config }) {
   const box = h("div", { class: "stack" });
   const base = `/api/bots/${part(bot.botId)}/channels`;
 
@@ -24,14 +28,14 @@ export function channels(bot, config) {
   function card(channel) {
     const result = h("p", { class: "hint", role: "status" }, channel.statusDetail ?? "");
     const names = { telegram: "Telegram", web: "Web chat" };
-    const test = h("button", { type: "button", onclick: () => busy(test, async () => {
+    const test = h("button", { type: "button", onclick: () => act(test, async () => {
       const answer = await api.post(`${base}/${channel.channelType}/test`);
       result.textContent = `${answer.ok ? "It works." : "It does not work."} ${answer.detail ?? ""}`;
       result.className = answer.ok ? "hint" : "error";
     }) }, "Test");
     const remove = h("button", { type: "button", class: "danger", onclick: () => {
       if (!confirm(`Disconnect ${names[channel.channelType] ?? channel.channelType}? Its messages stay.`)) return;
-      busy(remove, async () => { await api.remove(`${base}/${channel.channelType}`); note("Disconnected."); await show(); });
+      act(remove, async () => { await api.remove(`${base}/${channel.channelType}`); toast("Disconnected."); await show(); });
     } }, "Disconnect");
     return h("article", { class: "card" },
       h("h3", {}, names[channel.channelType] ?? channel.channelType, channel.accountName && ` · @${channel.accountName}`,
@@ -42,13 +46,13 @@ export function channels(bot, config) {
 
   function guide() {
     const token = field("Bot token", h("input", { type: "password", autocomplete: "off", spellcheck: "false", required: true, placeholder: "123456789:AAF…" }),
-      "It is kept encrypted and never shown again.");
+      { hint: "It is kept encrypted and never shown again." });
     const submit = h("button", { class: "main", type: "submit" }, "Check and connect");
     const form = h("form", { class: "stack" }, token, h("div", { class: "actions" }, submit));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       token.fail();
-      busy(submit, async () => {
+      act(submit, async () => {
         try {
           const channel = await api.post(base, { channelType: "telegram", credentials: { botToken: token.input.value.trim() } });
           token.input.value = "";
@@ -68,5 +72,5 @@ export function channels(bot, config) {
   }
 
   show();
-  return box;
+  return { view: box };
 }

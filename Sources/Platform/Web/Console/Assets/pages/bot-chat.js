@@ -1,7 +1,12 @@
 // The live chat of one conversation: history, streamed answers, tool activity, delivery states, attachments.
-import { api, follow, part } from "./api.js";
-import { avatar, bytes, empty, h, note, replace, when } from "./dom.js";
-import { markdown } from "./markdown.js";
+import { api, download, fileBlob, part, upload } from "../core/api.js";
+import { follow } from "../core/events.js";
+import { h, replace } from "../core/dom.js";
+import { bytes, when } from "../core/i18n.js";
+import { avatar } from "../components/avatar.js";
+import { markdown } from "../components/markdown.js";
+import { empty } from "../components/states.js";
+import { toast } from "../components/toast.js";
 
 const STATES = { sending: "Sending …", unsent: "Not sent", queued: "Waiting", running: "In work", answered: "✓ Answered", failed: "Failed", stopped: "Stopped", sent: "" };
 const FAILURES = {
@@ -15,7 +20,8 @@ const FAILURES = {
 
 const IDEAS = ["What can you do?", "Remember that my favourite colour is teal", "Remind me every day at 9:00 to water the plants", "Write a file notes.txt with hello world and send it to me"];
 
-export function chat(bot, conversation = "main") {
+export function tab({ bot, params }) {
+  const conversation = params.item ?? "main";
   const group = `web:${conversation}`;
   const base = `/api/bots/${part(bot.botId)}`;
   const messages = new Map();
@@ -30,9 +36,9 @@ export function chat(bot, conversation = "main") {
   const older = h("button", { class: "quiet", type: "button", hidden: true, onclick: () => loadOlder() }, "Earlier messages");
   const state = h("p", { class: "state", role: "status" }, "Connecting …");
   const pulse = h("div", { class: "pulse", hidden: true, role: "status", "aria-label": "The bot is working" }, h("i"), h("i"), h("i"));
-  const welcome = empty(`Say hello to ${bot.name}`, "It answers here, live. Try one of these:",
+  const welcome = empty("chat", `Say hello to ${bot.name}`, "It answers here, live. Try one of these:",
     h("div", { class: "ideas" }, IDEAS.map((idea) => h("button", { type: "button", onclick: () => send({ content: idea, files: [] }) }, idea))));
-  welcome.prepend(avatar(bot, "large"));
+  welcome.firstChild.replaceWith(avatar(bot, "large"));
   welcome.hidden = true;
   const scroll = h("div", { class: "scroller", tabindex: "0", "aria-label": "Conversation" }, older, welcome, log, pulse);
   const chosen = h("ul", { class: "files" });
@@ -40,7 +46,7 @@ export function chat(bot, conversation = "main") {
   const pick = h("input", { type: "file", multiple: true, hidden: true, "aria-label": "Attach files" });
   const submit = h("button", { type: "submit", class: "main" }, "Send");
   const form = h("form", { class: "compose" }, chosen,
-    h("div", { class: "row" },
+    h("div", { class: "compose-row" },
       h("button", { type: "button", class: "quiet attach", "aria-label": "Attach files", title: "Attach files", onclick: () => pick.click() }, "+"),
       pick, text, submit),
     h("p", { class: "hint" }, "Enter sends, Shift+Enter starts a new line. /help lists the commands."));
@@ -58,8 +64,8 @@ export function chat(bot, conversation = "main") {
   }
   function choose(list) {
     for (const file of list) {
-      if (files.length >= 10) { note("At most ten files per message.", "bad"); break; }
-      if (file.size > 20 * 1048576) { note(`${file.name} is larger than 20 MB.`, "bad"); continue; }
+      if (files.length >= 10) { toast("At most ten files per message.", "bad"); break; }
+      if (file.size > 20 * 1048576) { toast(`${file.name} is larger than 20 MB.`, "bad"); continue; }
       files.push(file);
     }
     showFiles();
@@ -94,15 +100,15 @@ export function chat(bot, conversation = "main") {
     button.addEventListener("click", async () => {
       button.disabled = true;
       try {
-        const url = URL.createObjectURL(await api.file(bot.botId, file.key));
+        const url = URL.createObjectURL(await fileBlob(bot.botId, file.key));
         h("a", { href: url, download: file.fileName }).click();
         setTimeout(() => URL.revokeObjectURL(url), 60000);
-      } catch (error) { note(error.message, "bad"); }
+      } catch (error) { toast(error.message, "bad"); }
       button.disabled = false;
     });
     const box = h("div", { class: "attached" }, button);
     if (["image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"].includes(file.mimeType) && file.size < 8 * 1048576) {
-      api.file(bot.botId, file.key).then((blob) => {
+      fileBlob(bot.botId, file.key).then((blob) => {
         if (closed) return;
         const url = URL.createObjectURL(new Blob([blob], { type: file.mimeType }));
         settle(() => box.prepend(h("img", { src: url, alt: file.fileName, onload: () => { if (nearEnd()) scroll.scrollTop = scroll.scrollHeight; } })));
@@ -149,7 +155,7 @@ export function chat(bot, conversation = "main") {
       cursor = page.nextCursor ?? null;
       older.hidden = !cursor;
       scroll.scrollTop += scroll.scrollHeight - height;
-    } catch (error) { note(error.message, "bad"); }
+    } catch (error) { toast(error.message, "bad"); }
   }
   // The states of recent messages as the server has them.
   async function refreshStates() {
@@ -265,13 +271,13 @@ export function chat(bot, conversation = "main") {
       const attachments = again?.attachments ?? [];
       for (const file of picked.slice(attachments.length)) {
         const name = file.name.normalize("NFC").replace(/[^\p{L}\p{N}._ -]/gu, "_").replace(/^\.+/, "_").slice(0, 100) || "file";
-        attachments.push({ key: (await api.upload(bot.botId, `uploads/${key}/${attachments.length}-${name}`, file)).key });
+        attachments.push({ key: (await upload(bot.botId, `uploads/${key}/${attachments.length}-${name}`, file)).key });
       }
       // The same key on every try: however often it is sent, it is one message.
       const body = { content, conversationId: conversation, ...(attachments.length ? { attachments } : {}) };
       let receipt;
       for (let attempt = 0; ; attempt++) {
-        try { receipt = await api.post(`${base}/chat`, body, { "Idempotency-Key": key }); break; } catch (error) {
+        try { receipt = await api.post(`${base}/chat`, body, { headers: { "Idempotency-Key": key } }); break; } catch (error) {
           const passing = error.status === 0 || error.status === 503 || error.slug === "idempotency-in-progress";
           if (!passing || attempt >= 4) throw error;
           await new Promise((done) => setTimeout(done, Math.max(error.retryAfter * 1000, 800 * 2 ** attempt)));
@@ -281,7 +287,7 @@ export function chat(bot, conversation = "main") {
       if (!messages.has(receipt.messageId)) put({ ...local, local: false, messageId: receipt.messageId, timestamp: receipt.timestamp, state: content.trim().startsWith("/") ? "answered" : "queued" });
       if (attachments.length) refreshStates();
     } catch (error) {
-      note(error.message, "bad");
+      toast(error.message, "bad");
       put({ ...local, state: "unsent", retry: () => { forget(id); send({ content, files: picked, key }); } });
     }
   }
