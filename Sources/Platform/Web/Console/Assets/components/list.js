@@ -9,9 +9,10 @@ const MARGIN = "1600px 0px";
 
 /**
  * Chunks of rows inside `root`'s scroller. `add(items, place)` makes a chunk "before" or "after" all others; a chunk that is far
- * away keeps its measured height and nothing else. `update(test, change)` replaces items and their rows.
+ * away keeps its measured height and nothing else. `update(test, change)` replaces items and their rows. Chunks are elements of
+ * `tag` ("div", or "ol" when rows are <li>) with the class `chunk`.
  */
-export function windowed({ row, scroller = null, tag = "div", attributes = {} }) {
+export function windowed({ row, scroller = null, tag = "div", chunk: kind = "", attributes = {} }) {
   const element = h("div", attributes);
   const chunks = new Map();
   const observer = new IntersectionObserver((entries) => {
@@ -27,15 +28,19 @@ export function windowed({ row, scroller = null, tag = "div", attributes = {} })
       }
     }
   }, { root: scroller, rootMargin: MARGIN });
+  // A chunk above the window that comes back may be higher or lower than it was measured (its pictures are loaded again): what is
+  // in the window must not move.
   function fill(target, chunk) {
+    const before = scroller && target.style.height ? target.offsetHeight : null;
     target.replaceChildren(...chunk.items.map(row));
     target.style.height = "";
     chunk.shown = true;
+    if (before !== null && target.offsetTop + before < scroller.scrollTop) scroller.scrollTop += target.offsetHeight - before;
   }
   return {
     element,
     add(items, place = "after") {
-      const target = h(tag, { class: "chunk", role: "presentation" });
+      const target = h(tag, { class: `chunk ${kind}`, role: tag === "div" ? "presentation" : undefined });
       const chunk = { items, shown: false };
       chunks.set(target, chunk);
       fill(target, chunk);
@@ -56,6 +61,16 @@ export function windowed({ row, scroller = null, tag = "div", attributes = {} })
         if (chunk.shown) fill(target, chunk);
       }
       return count;
+    },
+    /** The row of the first item that `test` accepts, in the document; null when there is none. */
+    reveal(test) {
+      for (const [target, chunk] of chunks) {
+        const index = chunk.items.findIndex(test);
+        if (index < 0) continue;
+        if (!chunk.shown) fill(target, chunk);
+        return target.children[index];
+      }
+      return null;
     },
     get count() { return [...chunks.values()].reduce((sum, chunk) => sum + chunk.items.length, 0); },
     clear() { observer.disconnect(); chunks.clear(); element.replaceChildren(); },

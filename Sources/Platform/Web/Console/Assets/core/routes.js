@@ -19,9 +19,11 @@ export const routes = [
  * again; the rest is as for a page.
  */
 export const botTabs = [
-  { key: "chat", label: "bot.tab.chat", glyph: "chat", area: null, style: "/style/chat.css", load: () => import("../pages/bot-chat.js") },
-  { key: "channels", label: "bot.tab.channels", glyph: "link", area: null, load: () => import("../pages/bot-channels.js") },
-  { key: "tasks", label: "bot.tab.tasks", glyph: "clock", area: null, load: () => import("../pages/bot-tasks.js") },
-  { key: "memory", label: "bot.tab.memory", glyph: "book", area: null, load: () => import("../pages/bot-memory.js") },
-  { key: "settings", label: "bot.tab.settings", glyph: "settings", area: null, load: () => import("../pages/bot-settings.js") },
+  { key: "overview", label: "bot.tab.overview", area: "bot", load: () => import("../pages/bot-overview.js") },
+  { key: "chat", label: "bot.tab.chat", area: "chat", style: "/style/chat.css", load: () => import("../pages/bot-chat.js") },
+  { key: "conversations", label: "bot.tab.conversations", area: "chat", style: "/style/chat.css", load: () => import("../pages/bot-conversations.js") },
+  { key: "channels", label: "bot.tab.channels", area: null, load: () => import("../pages/bot-channels.js") },
+  { key: "tasks", label: "bot.tab.tasks", area: null, load: () => import("../pages/bot-tasks.js") },
+  { key: "memory", label: "bot.tab.memory", area: null, load: () => import("../pages/bot-memory.js") },
+  { key: "settings", label: "bot.tab.settings", area: null, load: () => import("../pages/bot-settings.js") },
 ];

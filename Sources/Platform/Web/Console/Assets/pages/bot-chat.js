@@ -1,277 +1,164 @@
 // The live chat of one conversation: history, streamed answers, tool activity, delivery states, attachments.
-import { api, download, fileBlob, part, upload } from "../core/api.js";
-import { follow } from "../core/events.js";
+import { all, api, part, upload } from "../core/api.js";
 import { h, replace } from "../core/dom.js";
-import { bytes, when } from "../core/i18n.js";
+import { t } from "../core/i18n.js";
+import { follow } from "../core/events.js";
+import { go, link } from "../core/router.js";
+import { act, actButton } from "../components/act.js";
 import { avatar } from "../components/avatar.js";
-import { markdown } from "../components/markdown.js";
-import { empty } from "../components/states.js";
+import { openDialog } from "../components/dialog.js";
+import { field, form } from "../components/form.js";
+import { icon } from "../components/icon.js";
+import { menu } from "../components/menu.js";
+import { progress } from "../components/progress.js";
+import { empty, skeleton } from "../components/states.js";
 import { toast } from "../components/toast.js";
+import { chatLog } from "./chat-log.js";
+import { compose } from "./chat-compose.js";
 
-const STATES = { sending: "Sending …", unsent: "Not sent", queued: "Waiting", running: "In work", answered: "✓ Answered", failed: "Failed", stopped: "Stopped", sent: "" };
-const FAILURES = {
-  "agent-failed": "Something went wrong while working on it, also after trying again.",
-  "agent-timeout": "It took longer than the bot may take.",
-  "quota-exceeded": "This month's token quota is used up.",
-  "provider-unavailable": "The model provider could not be reached.",
-  "channel-failed": "The answer could not be delivered.",
-  "bot-unavailable": "The bot is paused.",
-};
+const PAGE = 50;
+const fresh = () => crypto.randomUUID().replaceAll("-", "");
 
-const IDEAS = ["What can you do?", "Remember that my favourite colour is teal", "Remind me every day at 9:00 to water the plants", "Write a file notes.txt with hello world and send it to me"];
-
-export function tab({ bot, params }) {
+export function tab({ bot, params, signal, config }) {
   const conversation = params.item ?? "main";
   const group = `web:${conversation}`;
   const base = `/api/bots/${part(bot.botId)}`;
-  const messages = new Map();
-  const drafts = new Map();
-  let tools = null;
+  const history = `${base}/groups/${part(group)}/messages`;
   let cursor = null;
-  let typing = false;
-  let closed = false;
-  let files = [];
+  let loadingOlder = false;
 
-  const log = h("ol", { class: "log", "aria-label": "Messages", role: "log", "aria-live": "polite", "aria-relevant": "additions" });
-  const older = h("button", { class: "quiet", type: "button", hidden: true, onclick: () => loadOlder() }, "Earlier messages");
-  const state = h("p", { class: "state", role: "status" }, "Connecting …");
-  const pulse = h("div", { class: "pulse", hidden: true, role: "status", "aria-label": "The bot is working" }, h("i"), h("i"), h("i"));
-  const welcome = empty("chat", `Say hello to ${bot.name}`, "It answers here, live. Try one of these:",
-    h("div", { class: "ideas" }, IDEAS.map((idea) => h("button", { type: "button", onclick: () => send({ content: idea, files: [] }) }, idea))));
+  const ideas = [1, 2, 3, 4].map((number) => t(`chat.idea${number}`));
+  const welcome = empty("chat", t("chat.hello", { name: bot.name }), t("chat.helloText"),
+    h("div", { class: "ideas" }, ideas.map((idea) => h("button", { type: "button", onclick: () => send({ content: idea, files: [] }) }, idea))));
   welcome.firstChild.replaceWith(avatar(bot, "large"));
   welcome.hidden = true;
-  const scroll = h("div", { class: "scroller", tabindex: "0", "aria-label": "Conversation" }, older, welcome, log, pulse);
-  const chosen = h("ul", { class: "files" });
-  const text = h("textarea", { rows: 1, placeholder: `Message ${bot.name}`, "aria-label": "Message", maxlength: 32000 });
-  const pick = h("input", { type: "file", multiple: true, hidden: true, "aria-label": "Attach files" });
-  const submit = h("button", { type: "submit", class: "main" }, "Send");
-  const form = h("form", { class: "compose" }, chosen,
-    h("div", { class: "compose-row" },
-      h("button", { type: "button", class: "quiet attach", "aria-label": "Attach files", title: "Attach files", onclick: () => pick.click() }, "+"),
-      pick, text, submit),
-    h("p", { class: "hint" }, "Enter sends, Shift+Enter starts a new line. /help lists the commands."));
+  const log = chatLog({ bot, signal, welcome, older: () => loadOlder() });
+  const state = h("p", { class: "state", role: "status" });
+  const box = compose({ bot, conversation, limits: config?.limits, send, stop: (button) => act(button, () => api.post(`${base}/chat`, { content: "/stop", conversationId: conversation }, { headers: { "Idempotency-Key": fresh() } })) });
+  const drop = h("div", { class: "drop", hidden: true }, icon("upload", 28), t("chat.drop"));
+  const view = h("section", { class: "talk", "aria-label": t("chat.with", { name: bot.name }) }, switcher(), log.element, state, box.element, drop);
 
-  text.addEventListener("input", grow);
-  text.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); form.requestSubmit(); }
-  });
-  pick.addEventListener("change", () => { choose([...pick.files]); pick.value = ""; });
-  text.addEventListener("paste", (event) => { if (event.clipboardData.files.length) choose([...event.clipboardData.files]); });
-  form.addEventListener("submit", (event) => { event.preventDefault(); send(); });
+  // Files may be dropped anywhere on the conversation.
+  view.addEventListener("dragover", (event) => { if ([...event.dataTransfer.types].includes("Files")) { event.preventDefault(); drop.hidden = false; } });
+  view.addEventListener("dragleave", (event) => { if (!view.contains(event.relatedTarget)) drop.hidden = true; });
+  view.addEventListener("drop", (event) => { event.preventDefault(); drop.hidden = true; box.choose([...event.dataTransfer.files]); });
 
-  function grow() {
-    text.rows = Math.min(8, Math.max(1, text.value.split("\n").length));
+  // Which conversation this is, the others, and a new one.
+  function switcher() {
+    const title = h("span", { class: "clip1" }, conversation === "main" ? t("chat.main") : "…");
+    let groups = [];
+    const name = (one) => (one.groupJid === "web:main" && one.name === "main" ? t("chat.main") : one.name);
+    all(`${base}/groups?channelType=web`, { signal }).then((items) => {
+      groups = items;
+      title.textContent = name(items.find((one) => one.groupJid === group) ?? { name: conversation === "main" ? t("chat.main") : t("chat.new") });
+    }).catch(() => { title.textContent = conversation; });
+    const address = (one) => `/bots/${part(bot.botId)}/chat/${part(one.groupJid.slice(4))}`;
+    return h("div", { class: "switcher" },
+      menu(h("button", { type: "button", class: "quiet", "aria-label": t("chat.switch") }, title, icon("down", 16)), () => [
+        ...groups.map((one) => ({ label: name(one), current: one.groupJid === group, run: () => go(address(one)) })),
+        ...(groups.some((one) => one.groupJid === group) ? [{ label: t("chat.rename"), glyph: "edit", run: () => rename(groups, title) }] : []),
+        { label: t("chat.new"), glyph: "plus", run: startNew },
+      ]),
+      h("span", { class: "row" }, link(`/bots/${part(bot.botId)}/conversations/${part(group)}`, { class: "icon-button button", "aria-label": t("chat.history"), title: t("chat.history") }, icon("inbox")),
+        h("button", { type: "button", class: "icon-button", "aria-label": t("chat.new"), title: t("chat.new"), onclick: startNew }, icon("plus"))));
   }
-  function choose(list) {
-    for (const file of list) {
-      if (files.length >= 10) { toast("At most ten files per message.", "bad"); break; }
-      if (file.size > 20 * 1048576) { toast(`${file.name} is larger than 20 MB.`, "bad"); continue; }
-      files.push(file);
-    }
-    showFiles();
+  function startNew() {
+    return go(`/bots/${part(bot.botId)}/chat/c-${fresh().slice(0, 10)}`);
   }
-  function showFiles() {
-    replace(chosen, files.map((file, index) => h("li", {}, `${file.name} · ${bytes(file.size)}`,
-      h("button", { type: "button", class: "quiet", "aria-label": `Remove ${file.name}`, onclick: () => { files.splice(index, 1); showFiles(); } }, "×"))));
+  function rename(groups, title) {
+    const one = groups.find((candidate) => candidate.groupJid === group);
+    const input = field(t("chat.name"), h("input", { required: true, maxlength: 200, value: one.name }), { name: "name" });
+    const dialog = openDialog({ title: t("chat.rename"), body: form({ children: input, label: t("action.save"), submit: async () => {
+      Object.assign(one, await api.put(`${base}/groups/${part(group)}`, { name: input.input.value }));
+      title.textContent = one.name;
+      dialog.close();
+    } }) });
+    input.input.select();
   }
-
-  const nearEnd = () => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 120;
-  function settle(change) {
-    const follow = nearEnd();
-    change();
-    if (follow) scroll.scrollTop = scroll.scrollHeight;
-  }
-
-  function row(message) {
-    const mine = !message.isBotMessage;
-    const body = h("div", { class: "body" });
-    if (message.content) mine ? body.append(h("p", { class: "plain" }, message.content)) : body.append(markdown(message.content));
-    for (const file of message.attachments ?? []) body.append(attachment(file));
-    const label = message.state === "failed" && message.failure ? `Failed: ${FAILURES[message.failure] ?? message.failure}` : STATES[message.state] ?? "";
-    return h("li", { class: `message ${mine ? "mine" : "bot"} ${message.state}` },
-      !mine && avatar(bot), h("span", { class: mine ? "who unseen" : "who" }, mine ? "You" : bot.name), body,
-      h("p", { class: "meta" }, h("time", { datetime: message.timestamp }, when(message.timestamp)), label && h("span", { class: "delivery" }, label), message.editedAt && h("span", {}, "edited"),
-        message.retry && h("button", { type: "button", class: "quiet", onclick: message.retry }, "Send again")));
-  }
-
-  function attachment(file) {
-    const button = h("button", { type: "button", class: "file", title: "Download" }, h("span", { class: "kind", "aria-hidden": "true" }, (file.fileName.match(/\.([^.]{1,4})$/)?.[1] ?? "file").toLowerCase()),
-      h("span", {}, h("b", {}, file.fileName), h("small", {}, `${bytes(file.size)} · Download`)));
-    button.addEventListener("click", async () => {
-      button.disabled = true;
-      try {
-        const url = URL.createObjectURL(await fileBlob(bot.botId, file.key));
-        h("a", { href: url, download: file.fileName }).click();
-        setTimeout(() => URL.revokeObjectURL(url), 60000);
-      } catch (error) { toast(error.message, "bad"); }
-      button.disabled = false;
-    });
-    const box = h("div", { class: "attached" }, button);
-    if (["image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"].includes(file.mimeType) && file.size < 8 * 1048576) {
-      fileBlob(bot.botId, file.key).then((blob) => {
-        if (closed) return;
-        const url = URL.createObjectURL(new Blob([blob], { type: file.mimeType }));
-        settle(() => box.prepend(h("img", { src: url, alt: file.fileName, onload: () => { if (nearEnd()) scroll.scrollTop = scroll.scrollHeight; } })));
-      }).catch(() => null);
-    }
-    return box;
-  }
-
-  // Keeps the list in order of time, one row per message id.
-  function put(message) {
-    welcome.hidden = true;
-    settle(() => {
-      const known = messages.get(message.messageId);
-      const element = row(message);
-      if (known) known.element.replaceWith(element);
-      else {
-        const next = [...messages.values()].filter((m) => m.message.timestamp > message.timestamp).sort((a, b) => (a.message.timestamp < b.message.timestamp ? -1 : 1))[0];
-        log.insertBefore(element, next?.element ?? (message.isBotMessage ? openDraft() : openDraft() ?? tools?.element ?? null));
-      }
-      messages.set(message.messageId, { message, element });
-    });
-  }
-  const openDraft = () => [...drafts.values()][0]?.element ?? null;
-  function forget(id) { messages.get(id)?.element.remove(); messages.delete(id); }
 
   async function load() {
     try {
-      const page = await api.get(`${base}/groups/${part(group)}/messages?limit=50`);
-      for (const message of page.items) put(message);
+      const page = await api.get(`${history}?limit=${PAGE}`, { signal });
+      log.put(page.items);
       cursor = page.nextCursor ?? null;
     } catch (error) {
+      // A conversation that nobody has written in yet.
       if (error.status !== 404) throw error;
       cursor = null;
     }
-    older.hidden = !cursor;
-    welcome.hidden = messages.size > 0;
-    scroll.scrollTop = scroll.scrollHeight;
+    welcome.hidden = log.messages.length > 0;
+    log.end();
   }
   async function loadOlder() {
-    const height = scroll.scrollHeight;
+    if (!cursor || loadingOlder) return;
+    loadingOlder = true;
+    replace(log.top, skeleton("chat", 2));
     try {
-      const page = await api.get(`${base}/groups/${part(group)}/messages?limit=50&cursor=${part(cursor)}`);
-      for (const message of page.items) put(message);
+      const page = await api.get(`${history}?limit=${PAGE}&cursor=${part(cursor)}`, { signal });
       cursor = page.nextCursor ?? null;
-      older.hidden = !cursor;
-      scroll.scrollTop += scroll.scrollHeight - height;
-    } catch (error) { toast(error.message, "bad"); }
+      replace(log.top);
+      log.putAbove(page.items);
+      loadingOlder = false;
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      replace(log.top, h("p", { class: "error" }, error.message), actButton(t("action.retry"), () => { loadingOlder = false; return loadOlder(); }, { kind: "quiet" }));
+    }
   }
   // The states of recent messages as the server has them.
   async function refreshStates() {
     try {
-      const page = await api.get(`${base}/groups/${part(group)}/messages?limit=20`);
-      for (const message of page.items) {
-        const known = messages.get(message.messageId)?.message;
-        if (!known || known.state !== message.state || known.content !== message.content) put(message);
-      }
-    } catch (error) { if (error.status !== 404) state.textContent = error.message; }
-  }
-
-  function work(on) {
-    typing = on;
-    settle(() => { pulse.hidden = !on || drafts.size > 0; });
+      const page = await api.get(`${history}?limit=20`, { signal });
+      log.put(page.items.filter((message) => {
+        const shown = log.get(message.messageId);
+        return !shown || shown.state !== message.state || shown.content !== message.content;
+      }));
+    } catch (error) { if (error.status !== 404 && error.name !== "AbortError") state.textContent = error.message; }
   }
   function mark(from, to) {
-    for (const { message } of [...messages.values()]) if (!message.isBotMessage && from.includes(message.state)) put({ ...message, state: to });
+    log.put(log.messages.filter((message) => !message.isBotMessage && from.includes(message.state)).map((message) => ({ ...message, state: to })));
+  }
+  function working(on) {
+    log.working(on);
+    box.working(on);
   }
 
-  function delta(data) {
-    settle(() => {
-      let draft = drafts.get(data.messageId);
-      if (!draft) {
-        const body = h("div", { class: "body" });
-        draft = { text: "", body, element: h("li", { class: "message bot draft" }, avatar(bot), h("span", { class: "who" }, bot.name), body), timer: null };
-        drafts.set(data.messageId, draft);
-        log.append(draft.element);
-      }
-      draft.text += data.text;
-      pulse.hidden = true;
-    });
-    const draft = drafts.get(data.messageId);
-    // Rendered at most once per frame, however fast the pieces come.
-    draft.timer ??= requestAnimationFrame(() => { draft.timer = null; settle(() => replace(draft.body, markdown(draft.text))); });
-  }
-  function dropDraft(id) {
-    const draft = drafts.get(id);
-    if (!draft) return;
-    if (draft.timer) cancelAnimationFrame(draft.timer);
-    draft.element.remove();
-    drafts.delete(id);
-  }
-
-  function tool(data) {
-    settle(() => {
-      if (!tools) {
-        const list = h("ul");
-        tools = { list, rows: new Map(), element: h("li", { class: "tools" }, h("details", { open: true }, h("summary", {}, "Activity"), list)) };
-        log.insertBefore(tools.element, [...drafts.values()][0]?.element ?? null);
-      }
-      const shown = data.name.replace(/^mcp__[^_]+__/, "");
-      let line = tools.rows.get(data.toolUseId);
-      if (!line) {
-        line = h("li");
-        tools.rows.set(data.toolUseId, line);
-        tools.list.append(line);
-        if (tools.rows.size > 100) { const [first] = tools.rows.keys(); tools.rows.get(first).remove(); tools.rows.delete(first); }
-      }
-      const mark = data.phase === "start" ? "…" : data.phase === "denied" ? "⊘" : data.isError ? "✗" : "✓";
-      const time = data.durationMs === undefined ? "" : data.durationMs < 1000 ? ` ${data.durationMs} ms` : ` ${(data.durationMs / 1000).toFixed(1)} s`;
-      const summary = data.summary ?? line.dataset.summary ?? "";
-      if (summary) line.dataset.summary = summary;
-      line.className = data.phase === "start" ? "open" : data.isError || data.phase === "denied" ? "bad" : "done";
-      replace(line, h("span", { "aria-hidden": "true" }, mark), " ", h("b", {}, shown), summary && ` ${summary}`, h("small", {}, data.phase === "denied" ? " not allowed" : time));
-    });
-  }
-  function foldTools() {
-    if (!tools) return;
-    const details = tools.element.firstChild;
-    details.open = false;
-    details.firstChild.textContent = `Activity (${tools.rows.size})`;
-    tools = null;
-  }
-
-  function take(name, data) {
+  function take(event, data) {
     if (data.groupJid && data.groupJid !== group) return;
-    if (name === "message") {
-      dropDraft(data.messageId);
-      if (data.isBotMessage && !data.invocationId) work(false);
-      for (const [id, { message }] of messages) if (message.local && !data.isBotMessage && message.content === data.content) { forget(id); break; }
-      put(data);
-    } else if (name === "delta") delta(data);
-    else if (name === "tool") tool(data);
-    else if (name === "status") {
-      if (data.state === "queued") { if (data.invocationId === undefined) mark(["sending"], "queued"); work(true); }
-      else if (data.state === "running") { mark(["queued"], "running"); work(true); }
-      else {
-        for (const id of [...drafts.keys()]) dropDraft(id);
-        foldTools();
-        work(false);
+    if (event === "message") {
+      log.dropDraft(data.messageId);
+      if (data.isBotMessage && !data.invocationId) working(false);
+      if (!data.isBotMessage) {
+        const local = log.messages.find((message) => message.local && message.content === data.content);
+        if (local) log.forget(local.messageId);
+      }
+      log.put([data]);
+    } else if (event === "delta") log.delta(data);
+    else if (event === "tool") log.tool(data);
+    else if (event === "status") {
+      if (data.state === "queued") { if (data.invocationId === undefined) mark(["sending"], "queued"); working(true); } else if (data.state === "running") { mark(["queued"], "running"); working(true); } else {
+        log.dropDrafts();
+        log.foldTools();
+        working(false);
         refreshStates();
       }
-    } else if (name === "error") {
+    } else if (event === "error") {
       if (data.code === "resume-gap") load().catch(() => null);
       else if (!["token-expired", "slow-consumer", "bot-unavailable"].includes(data.code)) state.textContent = data.detail;
     }
   }
 
-  const fresh = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-
-  async function send(again) {
-    const content = again?.content ?? text.value;
-    const picked = again?.files ?? files;
-    if (!content.trim() && !picked.length) return;
-    const key = again?.key ?? fresh();
+  async function send({ content, files, key = fresh(), attachments = [] }) {
     const id = `local-${key}`;
-    const local = { messageId: id, local: true, content, timestamp: new Date().toISOString(), isBotMessage: false, state: "sending" };
-    if (!again) { text.value = ""; files = []; showFiles(); grow(); }
-    put(local);
-    scroll.scrollTop = scroll.scrollHeight;
+    const bars = files.slice(attachments.length).map((file) => progress(file.name));
+    const local = { messageId: id, local: true, content, timestamp: new Date().toISOString(), isBotMessage: false, state: "sending", uploads: bars.length ? h("div", { class: "stack tight" }, bars) : null };
+    log.put([local]);
+    log.end();
     try {
-      const attachments = again?.attachments ?? [];
-      for (const file of picked.slice(attachments.length)) {
+      for (const [index, file] of files.entries()) {
+        if (index < attachments.length) continue;
         const name = file.name.normalize("NFC").replace(/[^\p{L}\p{N}._ -]/gu, "_").replace(/^\.+/, "_").slice(0, 100) || "file";
-        attachments.push({ key: (await upload(bot.botId, `uploads/${key}/${attachments.length}-${name}`, file)).key });
+        const bar = bars[index - (files.length - bars.length)];
+        attachments.push({ key: (await upload(bot.botId, `uploads/${key}/${index}-${name}`, file, { signal, progress: (sent, total) => bar.set(sent, total) })).key });
       }
       // The same key on every try: however often it is sent, it is one message.
       const body = { content, conversationId: conversation, ...(attachments.length ? { attachments } : {}) };
@@ -283,12 +170,13 @@ export function tab({ bot, params }) {
           await new Promise((done) => setTimeout(done, Math.max(error.retryAfter * 1000, 800 * 2 ** attempt)));
         }
       }
-      forget(id);
-      if (!messages.has(receipt.messageId)) put({ ...local, local: false, messageId: receipt.messageId, timestamp: receipt.timestamp, state: content.trim().startsWith("/") ? "answered" : "queued" });
+      log.forget(id);
+      if (!log.get(receipt.messageId)) log.put([{ ...local, local: false, uploads: null, messageId: receipt.messageId, timestamp: receipt.timestamp, state: content.trim().startsWith("/") ? "answered" : "queued" }]);
       if (attachments.length) refreshStates();
     } catch (error) {
+      if (error.name === "AbortError") return;
       toast(error.message, "bad");
-      put({ ...local, state: "unsent", retry: () => { forget(id); send({ content, files: picked, key }); } });
+      log.put([{ ...local, uploads: null, state: "unsent", retry: () => { log.forget(id); send({ content, files, key, attachments }); } }]);
     }
   }
 
@@ -301,23 +189,22 @@ export function tab({ bot, params }) {
         state.classList.toggle("warn", kind !== "open");
         state.textContent = kind === "open" ? "" : sentence;
         if (kind === "open") refreshStates();
-        if (kind === "ended" && bot.status !== "deleted") state.append(" ", h("button", { type: "button", class: "quiet", onclick: connect }, "Connect again"));
+        if (kind === "ended") state.append(" ", h("button", { type: "button", class: "quiet", onclick: connect }, t("chat.connect")));
       },
     });
   }
   function start() {
     state.className = "state";
-    state.textContent = "Connecting …";
-    load().then(connect, (error) => {
+    state.textContent = t("chat.connecting");
+    load().then(() => { if (!signal.aborted) connect(); }, (error) => {
+      if (error.name === "AbortError") return;
       state.classList.add("warn");
-      replace(state, error.message, " ", h("button", { type: "button", class: "quiet", onclick: start }, "Try again"));
+      replace(state, error.message, " ", h("button", { type: "button", class: "quiet", onclick: start }, t("action.retry")));
     });
   }
   start();
+  // On a phone the keyboard would hide the conversation.
+  if (matchMedia("(hover: hover)").matches) queueMicrotask(() => box.focus());
 
-  return {
-    view: h("section", { class: "talk", "aria-label": `Chat with ${bot.name}` }, scroll, state, form),
-    leave() { closed = true; stopFollowing(); },
-    get working() { return typing; },
-  };
+  return { view, leave() { stopFollowing(); } };
 }
