@@ -70,8 +70,9 @@ class Tab:
 
     def visit(self, path):
         """Another page of the console, without loading the document again."""
+        expect(self.page.locator(".shell")).to_be_visible()
         self.page.evaluate("path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')); }", path)
-        expect(self.page.locator("main h1").first).to_be_visible()
+        expect(self.page.locator(".shell main h1").first).to_be_visible()
         expect(self.page.locator("main .skeleton")).to_have_count(0)
 
     def speak(self, language):

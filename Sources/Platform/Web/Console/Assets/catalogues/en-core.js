@@ -23,6 +23,7 @@ export default {
   "channel.dingtalk": "DingTalk",
   "channel.discord": "Discord",
   "channel.feishu": "Feishu",
+  "channel.mainConversation": "Main conversation",
   "channel.slack": "Slack",
   "channel.telegram": "Telegram",
   "channel.tone.bad": "needs attention",

@@ -23,6 +23,7 @@ export default {
   "channel.dingtalk": "钉钉",
   "channel.discord": "Discord",
   "channel.feishu": "飞书",
+  "channel.mainConversation": "主对话",
   "channel.slack": "Slack",
   "channel.telegram": "Telegram",
   "channel.tone.bad": "需要处理",

@@ -87,9 +87,9 @@ export async function show({ again = false } = {}) {
   // A page that is already here appears at once; only a slow one shows that it is coming.
   const wait = setTimeout(() => { if (mine === turn) replace(place, skeleton("cards", 3)); }, 120);
   try {
-    const module = await fetchPage(found.route);
+    const [module] = await Promise.all([fetchPage(found.route), store.loadConfig().catch(() => null)]);
     if (mine !== turn) return;
-    const page = module.page({ ...context, signal: stop.signal });
+    const page = module.page({ ...context, config: store.config, signal: stop.signal });
     current.page = page;
     present(page, first);
   } catch (error) {
