@@ -1,5 +1,5 @@
 // Dialogs: the browser's own <dialog>, so that focus stays inside, Escape closes and the page behind is inert.
-import { h, append } from "../core/dom.js";
+import { append, h, randomId } from "../core/dom.js";
 import { t } from "../core/i18n.js";
 import { act, iconButton } from "./act.js";
 
@@ -10,7 +10,7 @@ const open = new Set();
  * `body` are children; `actions` a row of buttons below; `kind`: "", "wide" or "drawer".
  */
 export function openDialog({ title, body = [], actions = [], kind = "" }) {
-  const heading = h("h2", { id: `dialog-${crypto.randomUUID()}` }, title);
+  const heading = h("h2", { id: `dialog-${randomId()}` }, title);
   const element = h("dialog", { class: kind, "aria-labelledby": heading.id },
     h("div", { class: "dialog-head" }, heading, iconButton("close", t("action.close"), () => close())),
     append(h("div", { class: "dialog-body" }), [body]),

@@ -171,9 +171,9 @@ export const account = {
     if (!response.ok) throw new APIError(response.status);
     return response.json();
   },
-  /** Asks whether the server is there: `onReach` tells. */
+  /** Whether the server is there; `onReach` is told too. */
   async ping() {
-    await send("GET", "/health").catch(() => null);
+    return send("GET", "/health").then(() => true, (error) => error.status !== 0);
   },
   /** Null when the session has begun, else the challenge that must be answered first. */
   async login(email, password) {

@@ -1,7 +1,7 @@
 // Where the console begins: a session or the sign-in page. It talks to its own origin only (SEC-104).
 import { account, onReach, session } from "./api.js";
 import { leavePage, setTitle, show, startRouter } from "./router.js";
-import { bareFrame, frame, main, showCurrent } from "./shell.js";
+import { bareFrame, frame, main, showCurrent, showDeployment } from "./shell.js";
 import { store } from "./store.js";
 import { t } from "./i18n.js";
 import { signIn } from "../pages/signin.js";
@@ -35,7 +35,7 @@ function signOut() {
 // What the deployment offers; asked again when the server is back.
 async function loadConfig() {
   await store.loadConfig();
-  if (framed) frame(root, { signOut, changed });
+  showDeployment();
 }
 const changed = () => start({ again: true });
 

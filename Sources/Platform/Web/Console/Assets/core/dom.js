@@ -46,6 +46,11 @@ export function svg(tag, attributes = {}, ...children) {
   return append(element, children);
 }
 
+/** 32 random hexadecimal digits. `crypto.randomUUID` is missing where the console is served without TLS. */
+export function randomId() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** Loads a style sheet of a lazily loaded page once, and waits for it. */
 const sheets = new Map();
 export function stylesheet(href) {

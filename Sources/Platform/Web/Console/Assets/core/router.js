@@ -1,5 +1,5 @@
 // Addresses to pages. A page is what its module's `page(context)` answers: `{view, title, leave?(), change?(context)}`.
-import { session } from "./api.js";
+import { account, session } from "./api.js";
 import { h, replace, stylesheet } from "./dom.js";
 import { loadArea, t } from "./i18n.js";
 import { routes } from "./routes.js";
@@ -87,21 +87,31 @@ export async function show({ again = false } = {}) {
   // A page that is already here appears at once; only a slow one shows that it is coming.
   const wait = setTimeout(() => { if (mine === turn) replace(place, skeleton("cards", 3)); }, 120);
   try {
-    const [module] = await Promise.all([found.route.load(), loadArea(found.route.area), found.route.style && stylesheet(found.route.style)]);
+    const [module] = await Promise.all([fetchPage(found.route), store.loadConfig().catch(() => null)]);
     if (mine !== turn) return;
-    const page = module.page({ ...context, signal: stop.signal });
+    const page = module.page({ ...context, config: store.config, signal: stop.signal });
     current.page = page;
     present(page, first);
   } catch (error) {
-    if (mine === turn) replace(place, failure(importFailed(error), () => show({ again: true })));
+    if (mine === turn) replace(place, failure(error, () => show({ again: true })));
   } finally {
     clearTimeout(wait);
   }
 }
 
-// A module that could not be fetched: the browser's own words are for developers.
-function importFailed(error) {
-  return error instanceof TypeError && /import|module/i.test(error.message) ? new Error(t("problem.unreachable")) : error;
+let failedImports = 0;
+
+/** The module of a route or tab, with its texts and its style sheet. */
+export async function fetchPage({ load, area, style }) {
+  try {
+    const [module] = await Promise.all([load(), loadArea(area), style && stylesheet(style)]);
+    return module;
+  } catch {
+    // Some browsers remember that a module could not be fetched: when the server is there and it fails again, only a new start of the
+    // page helps.
+    if (failedImports++ > 0 && await account.ping()) location.reload();
+    throw new Error(t("problem.unreachable"));
+  }
 }
 
 function present(page, first) {

@@ -10,7 +10,7 @@ import { store } from "./store.js";
 import { avatar } from "../components/avatar.js";
 import { iconButton } from "../components/act.js";
 import { openDialog } from "../components/dialog.js";
-import { icon } from "../components/icon.js";
+import { icon, mark } from "../components/icon.js";
 import { menu } from "../components/menu.js";
 
 const main = h("main", { id: "main", tabindex: "-1" });
@@ -68,10 +68,10 @@ export function frame(root, { signOut, changed }) {
   replace(root, h("a", { class: "skip", href: "#main", onclick: (event) => { event.preventDefault(); main.focus(); } }, t("nav.skip")),
     h("div", { class: "shell" },
       h("header", { class: "side" },
-        link("/", { class: "brand" }, h("img", { src: "/icon.svg", alt: "", width: 28, height: 28 }), h("span", {}, "ClawBot")),
+        link("/", { class: "brand" }, mark(28), h("span", {}, "ClawBot")),
         side,
         h("div", { class: "side-foot" }, choices(changed), iconButton("out", t("nav.signOut"), signOut))),
-      h("div", { class: "content" }, offlineBar(), store.config?.features.sandboxed === false && h("p", { class: "bar warn", role: "note" }, icon("alert", 18), h("span", {}, t("bar.sandbox"))), main),
+      h("div", { class: "content" }, offlineBar(), sandboxBar(), main),
       dock));
 }
 
@@ -96,6 +96,17 @@ export function choices(changed) {
   return h("div", { class: "choices" },
     menu(language, () => Object.entries(LANGUAGES).map(([key, label]) => ({ label, current: key === currentLanguage(), run: async () => { await setLanguage(key); changed(); } }))),
     menu(theme, () => [pick(null, t("choice.system")), pick("light", t("choice.light")), pick("dark", t("choice.dark"))]));
+}
+
+const sandbox = h("p", { class: "bar warn", role: "note" });
+function sandboxBar() {
+  replace(sandbox, icon("alert", 18), h("span", {}, t("bar.sandbox")));
+  showDeployment();
+  return sandbox;
+}
+/** What the deployment says about itself has become known. */
+export function showDeployment() {
+  sandbox.hidden = store.config?.features.sandboxed !== false;
 }
 
 // One bar however often the frame is drawn: it must not lose what it knows.

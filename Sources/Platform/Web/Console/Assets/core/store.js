@@ -2,6 +2,7 @@
 import { account, all, api } from "./api.js";
 
 let config = null;
+let loading = null;
 let me = null;
 let bots = null;
 const watchers = new Set();
@@ -11,7 +12,9 @@ const once = (promise, drop) => { promise.catch(drop); return promise; };
 export const store = {
   /** `GET /api/config`, fetched at start; null while the server could not be reached. */
   get config() { return config; },
-  async loadConfig() { config ??= await account.config(); return config; },
+  loadConfig() {
+    return loading ??= once(account.config().then((answer) => { config = answer; return answer; }), () => { loading = null; });
+  },
   /** The signed-in user. */
   me() { return me ??= once(api.get("/api/me"), () => { me = null; }); },
   /** The user's bots, newest first. A deployment's largest plan has fifty. */

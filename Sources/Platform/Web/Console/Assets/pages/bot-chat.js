@@ -1,6 +1,6 @@
 // The live chat of one conversation: history, streamed answers, tool activity, delivery states, attachments.
 import { all, api, part, upload } from "../core/api.js";
-import { h, replace } from "../core/dom.js";
+import { h, randomId, replace } from "../core/dom.js";
 import { t } from "../core/i18n.js";
 import { follow } from "../core/events.js";
 import { go, link } from "../core/router.js";
@@ -13,11 +13,11 @@ import { menu } from "../components/menu.js";
 import { progress } from "../components/progress.js";
 import { empty, skeleton } from "../components/states.js";
 import { toast } from "../components/toast.js";
+import { groupName } from "./channel.js";
 import { chatLog } from "./chat-log.js";
 import { compose } from "./chat-compose.js";
 
 const PAGE = 50;
-const fresh = () => crypto.randomUUID().replaceAll("-", "");
 
 export function tab({ bot, params, signal, config }) {
   const conversation = params.item ?? "main";
@@ -34,7 +34,7 @@ export function tab({ bot, params, signal, config }) {
   welcome.hidden = true;
   const log = chatLog({ bot, signal, welcome, older: () => loadOlder() });
   const state = h("p", { class: "state", role: "status" });
-  const box = compose({ bot, conversation, limits: config?.limits, send, stop: (button) => act(button, () => api.post(`${base}/chat`, { content: "/stop", conversationId: conversation }, { headers: { "Idempotency-Key": fresh() } })) });
+  const box = compose({ bot, conversation, limits: config?.limits, send, stop: (button) => act(button, () => api.post(`${base}/chat`, { content: "/stop", conversationId: conversation }, { headers: { "Idempotency-Key": randomId() } })) });
   const drop = h("div", { class: "drop", hidden: true }, icon("upload", 28), t("chat.drop"));
   const view = h("section", { class: "talk", "aria-label": t("chat.with", { name: bot.name }) }, switcher(), log.element, state, box.element, drop);
 
@@ -45,17 +45,17 @@ export function tab({ bot, params, signal, config }) {
 
   // Which conversation this is, the others, and a new one.
   function switcher() {
-    const title = h("span", { class: "clip1" }, conversation === "main" ? t("chat.main") : "…");
+    const title = h("span", { class: "clip1" }, conversation === "main" ? groupName({ groupJid: group }) : "…");
     let groups = [];
-    const name = (one) => (one.groupJid === "web:main" && one.name === "main" ? t("chat.main") : one.name);
     all(`${base}/groups?channelType=web`, { signal }).then((items) => {
       groups = items;
-      title.textContent = name(items.find((one) => one.groupJid === group) ?? { name: conversation === "main" ? t("chat.main") : t("chat.new") });
+      const known = items.find((one) => one.groupJid === group);
+      title.textContent = known || conversation === "main" ? groupName(known ?? { groupJid: group }) : t("chat.new");
     }).catch(() => { title.textContent = conversation; });
     const address = (one) => `/bots/${part(bot.botId)}/chat/${part(one.groupJid.slice(4))}`;
     return h("div", { class: "switcher" },
       menu(h("button", { type: "button", class: "quiet", "aria-label": t("chat.switch") }, title, icon("down", 16)), () => [
-        ...groups.map((one) => ({ label: name(one), current: one.groupJid === group, run: () => go(address(one)) })),
+        ...groups.map((one) => ({ label: groupName(one), current: one.groupJid === group, run: () => go(address(one)) })),
         ...(groups.some((one) => one.groupJid === group) ? [{ label: t("chat.rename"), glyph: "edit", run: () => rename(groups, title) }] : []),
         { label: t("chat.new"), glyph: "plus", run: startNew },
       ]),
@@ -63,14 +63,14 @@ export function tab({ bot, params, signal, config }) {
         h("button", { type: "button", class: "icon-button", "aria-label": t("chat.new"), title: t("chat.new"), onclick: startNew }, icon("plus"))));
   }
   function startNew() {
-    return go(`/bots/${part(bot.botId)}/chat/c-${fresh().slice(0, 10)}`);
+    return go(`/bots/${part(bot.botId)}/chat/c-${randomId().slice(0, 10)}`);
   }
   function rename(groups, title) {
     const one = groups.find((candidate) => candidate.groupJid === group);
     const input = field(t("chat.name"), h("input", { required: true, maxlength: 200, value: one.name }), { name: "name" });
     const dialog = openDialog({ title: t("chat.rename"), body: form({ children: input, label: t("action.save"), submit: async () => {
       Object.assign(one, await api.put(`${base}/groups/${part(group)}`, { name: input.input.value }));
-      title.textContent = one.name;
+      title.textContent = groupName(one);
       dialog.close();
     } }) });
     input.input.select();
@@ -147,7 +147,7 @@ export function tab({ bot, params, signal, config }) {
     }
   }
 
-  async function send({ content, files, key = fresh(), attachments = [] }) {
+  async function send({ content, files, key = randomId(), attachments = [] }) {
     const id = `local-${key}`;
     const bars = files.slice(attachments.length).map((file) => progress(file.name));
     const local = { messageId: id, local: true, content, timestamp: new Date().toISOString(), isBotMessage: false, state: "sending", uploads: bars.length ? h("div", { class: "stack tight" }, bars) : null };

@@ -29,11 +29,9 @@ export function tab({ bot, params, signal }) {
   function row(group) {
     return h("div", {}, link(`${base}/${part(group.groupJid)}`, { class: "list-row group-row", "aria-current": group.groupJid === open ? "true" : undefined, "data-group": group.groupJid },
       h("span", { class: "group-icon" }, icon(group.channelType === "web" ? "chat" : group.isGroup ? "inbox" : "send", 18)),
-      h("span", { class: "grow" }, h("bdi", { class: "clip1" }, title(group)), h("span", { class: "hint" }, channelName(group.channelType), " · ", ago(group.lastMessageAt))),
+      h("span", { class: "grow" }, h("bdi", { class: "clip1" }, groupName(group)), h("span", { class: "hint" }, channelName(group.channelType), " · ", ago(group.lastMessageAt))),
       group.sessionStatus === "active" && tag(t("conversations.active"), "good")));
   }
-  const title = (group) => (group.groupJid === "web:main" && group.name === "main" ? t("conversations.main") : groupName(group));
-
   function show({ item, detail }, moved) {
     open = item ?? null;
     stop?.abort();
@@ -44,7 +42,7 @@ export function tab({ bot, params, signal }) {
     }
     view.classList.toggle("open", Boolean(open));
     if (!open) return void replace(place, empty("chat", t("conversations.choose"), t("conversations.chooseText")));
-    replace(place, history({ bot, jid: open, messageId: detail ?? null, title, back: base, signal: stop.signal, changed: (group) => list.update((one) => one.groupJid === group.groupJid, () => group) }));
+    replace(place, history({ bot, jid: open, messageId: detail ?? null, back: base, signal: stop.signal, changed: (group) => list.update((one) => one.groupJid === group.groupJid, () => group) }));
     if (moved) focusHeading(place);
   }
   show(params, false);

@@ -83,6 +83,6 @@ export function tab({ bot, signal, config, reload }) {
     view: h("div", { class: "stack" },
       h("div", { class: "actions" }, link(`${base}/chat`, { class: "button main" }, icon("chat", 18), t("overview.chat")), toggle),
       bot.status === "paused" && h("p", { class: "callout" }, t("overview.pausedNote")),
-      h("div", { class: "columns" }, about, h("div", { class: "stack" }, channels, usage), recent, tasks, failed, denied)),
+      h("div", { class: "columns" }, h("div", { class: "stack" }, about, recent, tasks), h("div", { class: "stack" }, channels, usage, failed, denied))),
   };
 }

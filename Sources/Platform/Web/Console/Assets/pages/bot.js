@@ -1,8 +1,8 @@
 // A bot's page: its head and tabs. Each tab is a module of its own, listed in core/routes.js.
 import { api, part } from "../core/api.js";
-import { h, name, replace, stylesheet } from "../core/dom.js";
-import { loadArea, t } from "../core/i18n.js";
-import { focusHeading, link, setTitle } from "../core/router.js";
+import { h, name, replace } from "../core/dom.js";
+import { t } from "../core/i18n.js";
+import { fetchPage, focusHeading, link, setTitle } from "../core/router.js";
 import { botTabs } from "../core/routes.js";
 import { store } from "../core/store.js";
 import { avatar } from "../components/avatar.js";
@@ -46,7 +46,7 @@ export function page(context) {
       if (!one) return void replace(body, empty("search", t("page.notFound"), t("page.notFoundText")));
       setTitle(`${name(bot.name)} – ${t(one.label)}`);
       const wait = setTimeout(() => { if (mine === turn) replace(body, skeleton("cards", 2)); }, 120);
-      const [module] = await Promise.all([one.load(), loadArea(one.area), one.style && stylesheet(one.style)]).finally(() => clearTimeout(wait));
+      const module = await fetchPage(one).finally(() => clearTimeout(wait));
       if (mine !== turn) return;
       const content = module.tab({ ...context, params, query: query ?? context.query, bot, signal: stop.signal, reload: () => reload(params) });
       shown.content = content;

@@ -19,5 +19,6 @@ export function channelTag(channel) {
 
 /** A group's name for people: what the channel calls it, else its id without the prefix. */
 export function groupName(group) {
+  if (group.groupJid === "web:main" && ["main", "", undefined].includes(group.name)) return t("channel.mainConversation");
   return group.name || group.groupJid.replace(/^[a-z]+[:#]/, "");
 }

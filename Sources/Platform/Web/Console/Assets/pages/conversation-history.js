@@ -11,18 +11,18 @@ import { icon } from "../components/icon.js";
 import { windowed } from "../components/list.js";
 import { messageRow } from "../components/message.js";
 import { empty, failure, loading, skeleton } from "../components/states.js";
-import { channelName } from "./channel.js";
+import { channelName, groupName } from "./channel.js";
 import { showTrace } from "./trace.js";
 
 const PAGE = 100;
 
 /** `messageId`: the message that is looked for; pages are read until it is found. `changed(group)` after a rename. */
-export function history({ bot, jid, messageId, title, back, signal, changed }) {
+export function history({ bot, jid, messageId, back, signal, changed }) {
   const path = `/api/bots/${part(bot.botId)}/groups/${part(jid)}`;
   return loading(() => api.get(path, { signal }), (group) => draw(group), { placeholder: () => h("div", { class: "card history" }, skeleton("chat", 4)) });
 
   function draw(group) {
-    const heading = h("h2", { class: "clip1", tabindex: "-1" }, h("bdi", {}, title(group)));
+    const heading = h("h2", { class: "clip1", tabindex: "-1" }, h("bdi", {}, groupName(group)));
     const top = h("div", { class: "log-top" });
     const scroller = h("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": t("chat.messages") });
     const log = windowed({ scroller, row: (message) => row(message, group), tag: "ol", chunk: "log" });
@@ -71,7 +71,7 @@ export function history({ bot, jid, messageId, title, back, signal, changed }) {
     }
     older().then(() => messageId && seek());
 
-    return h("section", { class: "card history", "aria-label": title(group) },
+    return h("section", { class: "card history", "aria-label": groupName(group) },
       h("div", { class: "history-head" },
         link(back, { class: "icon-button button only-narrow", "aria-label": t("conversations.back"), title: t("conversations.back") }, icon("left")),
         h("div", {}, heading, h("p", { class: "hint" }, channelName(group.channelType), group.isGroup && ` · ${t(group.requiresTrigger ? "conversations.onMention" : "conversations.always")}`)),
@@ -91,7 +91,7 @@ export function history({ bot, jid, messageId, title, back, signal, changed }) {
     const dialog = openDialog({ title: t("conversations.settings"), body: form({ children: [name, mention], label: t("action.save"), submit: async () => {
       const next = await api.put(path, { name: name.input.value, ...(mention ? { requiresTrigger: mention.input.checked } : {}) });
       Object.assign(group, next);
-      replace(heading, h("bdi", {}, title(group)));
+      replace(heading, h("bdi", {}, groupName(group)));
       changed(group);
       dialog.close();
     } }) });

@@ -1,6 +1,6 @@
 // A new bot: a name, what it is for, a model; then the choice of what comes next.
 import { api, all, part } from "../core/api.js";
-import { h, replace } from "../core/dom.js";
+import { h, randomId, replace } from "../core/dom.js";
 import { t } from "../core/i18n.js";
 import { link } from "../core/router.js";
 import { store } from "../core/store.js";
@@ -22,7 +22,7 @@ export function page({ config }) {
     model.hidden = false;
   }).catch(() => null);
   // The same key for every try: a lost answer does not make a second bot.
-  const key = crypto.randomUUID();
+  const key = randomId();
 
   replace(place, h("h1", {}, t("newbot.title")), h("p", { class: "lead" }, t("newbot.lead")),
     h("div", { class: "card" }, form({ children: [name, about, model], label: t("newbot.create"), actions: [link("/", { class: "button quiet" }, t("action.cancel"))], submit: async () => {

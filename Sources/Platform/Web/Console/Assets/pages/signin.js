@@ -3,6 +3,7 @@ import { account } from "../core/api.js";
 import { h, replace } from "../core/dom.js";
 import { t } from "../core/i18n.js";
 import { field, form, newPassword } from "../components/form.js";
+import { mark } from "../components/icon.js";
 
 /** `done()` is called when the session has begun. `again()` draws the same step in another language. */
 export function signIn({ done, reason = null }) {
@@ -31,7 +32,7 @@ export function signIn({ done, reason = null }) {
     show(askPassword);
   }
   const startAgain = () => h("button", { type: "button", class: "quiet", onclick: () => { state.reason = null; show(askPassword); } }, t("signin.startAgain"));
-  const head = (title, text) => [h("img", { src: "/icon.svg", alt: "", width: 48, height: 48 }), h("h1", {}, title), h("p", { class: "hint" }, text)];
+  const head = (title, text) => [mark(48), h("h1", {}, title), h("p", { class: "hint" }, text)];
 
   function askPassword() {
     const email = field(t("signin.email"), h("input", { type: "email", name: "email", autocomplete: "username", required: true, maxlength: 254, value: state.email }), { name: "email" });
