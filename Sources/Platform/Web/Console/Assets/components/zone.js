@@ -1,5 +1,5 @@
 // Time zones: a field that completes IANA names and says what time it is there.
-import { h } from "../core/dom.js";
+import { h, randomId } from "../core/dom.js";
 import { when, t } from "../core/i18n.js";
 import { field } from "./form.js";
 
@@ -17,7 +17,7 @@ const names = () => {
 
 /** A `field` for a zone. Names that the browser does not know are refused at once. */
 export function zoneField(label, value, { name = "timezone" } = {}) {
-  const list = h("datalist", { id: `zones-${crypto.randomUUID()}` }, names().map((one) => h("option", { value: one })));
+  const list = h("datalist", { id: `zones-${randomId()}` }, names().map((one) => h("option", { value: one })));
   const input = h("input", { value, required: true, maxlength: 64, autocomplete: "off", spellcheck: "false", list: list.id });
   const box = field(label, input, { hint: " ", name });
   const hint = box.querySelector(".hint");

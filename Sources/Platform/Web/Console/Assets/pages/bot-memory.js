@@ -1,30 +1,46 @@
-// The memories of a bot.
-import { api, part } from "../core/api.js";
-import { h, replace } from "../core/dom.js";
-import { field } from "../components/form.js";
+// The memories of a bot: its own, and one of every conversation.
+import { all, part } from "../core/api.js";
+import { h, name, replace } from "../core/dom.js";
+import { t } from "../core/i18n.js";
+import { link } from "../core/router.js";
+import { field, options } from "../components/form.js";
+import { icon } from "../components/icon.js";
+import { channelName, groupName } from "./channel.js";
 import { memory } from "./memory-editor.js";
 
-const CHANNELS = { telegram: "Telegram", web: "Web chat" };
-// The bot's memory, and one per conversation: what it is told in a chat it keeps there.
-export function tab({ bot }) {
+/** The address may name the conversation: `/bots/{botId}/memory/{groupJid}`. */
+export function tab({ bot, params, go, signal }) {
   const base = `/api/bots/${part(bot.botId)}`;
+  const here = `/bots/${part(bot.botId)}/memory`;
   const place = h("div");
-  const everywhere = memory(`${base}/memory`, `What ${bot.name} knows in every conversation.`);
-  const choice = field("Memory of", h("select", {}, h("option", { value: "" }, "All conversations")));
-  choice.input.addEventListener("change", () => {
-    const group = choice.input.value;
-    const name = choice.input.selectedOptions[0].textContent;
-    replace(place, group ? memory(`${base}/groups/${part(group)}/memory`, `What ${bot.name} knows in the conversation ${name} only.`) : everywhere);
-  });
-  const load = async () => {
-    for (let cursor = null; ;) {
-      const page = await api.get(`${base}/groups?limit=200${cursor ? `&cursor=${part(cursor)}` : ""}`);
-      for (const group of page.items) choice.input.append(h("option", { value: group.groupJid }, `${CHANNELS[group.channelType] ?? group.channelType}: ${group.name || group.groupJid.replace(/^[a-z]+[:#]/, "")}`));
-      cursor = page.nextCursor;
-      if (!cursor) return;
-    }
+  const choice = field(t("memory.of"), options(h("select"), [["", t("memory.everywhere")]]));
+  const label = (group) => `${channelName(group.channelType)}: ${name(groupName(group))}`;
+  let open = null;
+
+  choice.input.addEventListener("change", () => go(choice.input.value ? `${here}/${part(choice.input.value)}` : here));
+  function show(jid) {
+    if (open === jid) return;
+    open = jid;
+    choose();
+    replace(place, jid ? memory(`${base}/groups/${part(jid)}/memory`, t("memory.aboutGroup", { name: name(bot.name) }), { signal }) : memory(`${base}/memory`, t("memory.aboutBot", { name: name(bot.name) }), { signal }));
+  }
+  // What the address names is in the list even before, or without, the list.
+  function choose() {
+    if (open && ![...choice.input.options].some((option) => option.value === open)) choice.input.append(h("option", { value: open }, open));
+    choice.input.value = open ?? "";
+  }
+  all(`${base}/groups`, { signal }).then((groups) => {
+    options(choice.input, [["", t("memory.everywhere")], ...groups.map((group) => [group.groupJid, label(group)])]);
+    choose();
+  }, (error) => { if (error.name !== "AbortError") choice.fail(error.message); });
+  show(params.item ?? "");
+
+  return {
+    view: h("div", { class: "stack" }, h("div", { class: "row spread bottom" }, h("div", { class: "chooser" }, choice), link("/memory", { class: "button quiet" }, icon("book", 18), h("span", {}, t("nav.memory")))), place),
+    change(next) {
+      if (next.params.tab !== "memory") return false;
+      show(next.params.item ?? "");
+      return true;
+    },
   };
-  load().catch((error) => choice.fail(error.message));
-  replace(place, everywhere);
-  return { view: h("div", { class: "stack" }, choice, place) };
 }

@@ -1,6 +1,6 @@
 // Connecting a channel, step by step, for somebody who has never done it.
 import { api } from "../core/api.js";
-import { h } from "../core/dom.js";
+import { h, randomId } from "../core/dom.js";
 import { has, rich, t } from "../core/i18n.js";
 import { form } from "../components/form.js";
 import { icon } from "../components/icon.js";
@@ -15,8 +15,8 @@ export function guide({ type, base, connected }) {
   const kind = kindOf(type);
   const fields = credentialFields(kind);
   // The same key for every try with the same credentials: a lost answer does not count as "connected already".
-  let key = crypto.randomUUID();
-  for (const box of fields.boxes) box.input.addEventListener("input", () => { key = crypto.randomUUID(); });
+  let key = randomId();
+  for (const box of fields.boxes) box.input.addEventListener("input", () => { key = randomId(); });
   const values = {
     portal: kind.portal && outside(kind.portal, type === "telegram" ? "@BotFather" : new URL(kind.portal).hostname),
     newbot: h("code", {}, "/newbot"), bot: h("code", {}, "bot"), token: h("code", {}, "123456789:AAF…"),

@@ -1,6 +1,6 @@
 // Making and changing a task: what to do, where, and when, in words that need no cron.
 import { all, api, part } from "../core/api.js";
-import { h, name as shown, replace } from "../core/dom.js";
+import { h, name as shown, randomId, replace } from "../core/dom.js";
 import { t } from "../core/i18n.js";
 import { link } from "../core/router.js";
 import { openDialog } from "../components/dialog.js";
@@ -29,7 +29,7 @@ export function taskDialog({ bot, task, signal, done }) {
     const mode = field(t("tasks.context"), options(h("select"), [["isolated", t("tasks.context.isolated")], ["group", t("tasks.context.group")]], task?.contextMode ?? "isolated"), { name: "contextMode" });
     const zone = zoneField(t("tasks.zone"), task?.timezone ?? bot.timezone);
     const when = builder(task ? parse(task.scheduleType, task.scheduleValue) : { kind: "daily", time: "09:00" }, zone);
-    const key = crypto.randomUUID();
+    const key = randomId();
     const element = form({
       children: [prompt, group, when.view, zone, mode], label: t(task ? "action.save" : "tasks.create"), actions: [h("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, t("action.cancel"))],
       submit: async () => {
