@@ -22,6 +22,7 @@ export { main };
 
 /** Draws the frame for a signed-in user. `signOut()` ends the session, `changed()` draws everything again (another language). */
 export function frame(root, { signOut, changed }) {
+  redrawAll = changed;
   const bots = h("ul", { class: "side-bots" });
   const navigations = new Map();
   let admin = false;
@@ -87,6 +88,11 @@ export function bareFrame(root, view, { changed }) {
   redraw = () => {};
   replace(root, h("div", { class: "bare" }, offlineBar(), h("div", { class: "bare-head" }, choices(changed)), h("main", { id: "main", tabindex: "-1" }, view)));
 }
+
+// What the frame that is shown does after such a choice.
+let redrawAll = () => {};
+/** Language and theme for a page inside the frame. */
+export const ownChoices = () => choices(() => redrawAll());
 
 /** Language and theme, as two menus. */
 export function choices(changed) {

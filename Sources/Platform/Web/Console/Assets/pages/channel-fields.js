@@ -3,7 +3,7 @@ import { h } from "../core/dom.js";
 import { has, t } from "../core/i18n.js";
 import { check, field, options } from "../components/form.js";
 
-const hintOf = (key) => (has(key) ? t(key) : undefined);
+const hintOf = (name) => (has(`channels.configHint.${name}`) ? t(`channels.configHint.${name}`) : undefined);
 
 /** `{boxes, value()}`: credentials as they were typed, without empty optional ones. */
 export function credentialFields(kind) {
@@ -29,7 +29,7 @@ export function configFields(kind, config) {
   const parts = kind.config.map((one) => {
     const name = `config.${one.name}`;
     const label = t(`channels.config.${one.name}`);
-    const hint = hintOf(`channels.configHint.${one.name}`);
+    const hint = hintOf(one.name);
     const now = config[one.name] ?? one.standard;
     if (one.kind === "flag") {
       const box = check(label, { checked: Boolean(now), hint, name });
