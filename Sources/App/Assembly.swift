@@ -102,32 +102,41 @@ struct Installation: Sendable {
             board: foundation.board, time: time, logger: logger)
         computeBox.set(compute)
         await compute.fillWarmPool()
+        let egress = EgressGuard(privateTargets: configuration.privateTargets, allowsLocalProviders: configuration.stage == "local")
         let plane = ControlPlane(
             foundation, channels: channels, compute: compute, tasks: tasks, ending: GatewayEnding(gateway: gateway), signer: keys.grantSigner)
 
         // The API on top.
-        let notices = notices(foundation, plane: plane, compute: compute, states: states)
+        let purgeAfter = Duration.seconds(configuration.deletedRetentionDays * 86_400)
+        let purgeBox = LatePurge()
+        let notices = notices(foundation, plane: plane, compute: compute, states: states, purge: purgeBox)
         let channelService = ChannelService(
             records: ports.records, secrets: ports.secrets, registry: channels, publicBaseURL: publicBaseURL, stage: configuration.stage, notices: notices,
             time: time)
+        let bots = BotService(records: ports.records, scheduler: ports.scheduler, channels: channelService, notices: notices, time: time, purgeAfter: purgeAfter)
+        let userDeletion = UserDeletion(records: ports.records, bots: bots, purgeAfter: purgeAfter, time: time)
+        let purge = Purge(ports: ports, bots: bots, users: userDeletion, stage: configuration.stage, logger: logger)
+        purgeBox.set(purge)
         let doors = IngestDoors(ingest: plane.ingest, objects: ports.objects)
         let api = API(
             APIServices(
-                records: ports.records, bots: BotService(records: ports.records, scheduler: ports.scheduler, channels: channelService, notices: notices, time: time),
+                records: ports.records, bots: bots,
                 channels: channelService, groups: GroupService(records: ports.records, notices: notices),
-                memory: MemoryService(objects: ports.objects, notices: notices), files: FileService(objects: ports.objects),
+                memory: MemoryService(objects: ports.objects, history: foundation.history, notices: notices), files: FileService(objects: ports.objects),
                 providers: ProviderService(
-                    records: ports.records, secrets: ports.secrets, stage: configuration.stage, allowsPlainHTTP: configuration.stage == "local",
+                    records: ports.records, secrets: ports.secrets, stage: configuration.stage, egress: egress,
                     probe: ProviderProbe(kinds: providerKinds).callAsFunction, notices: notices, time: time),
-                tasks: tasks, chat: doors, webhooks: doors, events: foundation.events, live: ports.live,
+                tasks: tasks,
+                proxyRules: ProxyRuleService(records: ports.records, secrets: ports.secrets, egress: egress, stage: configuration.stage, time: time),
+                plans: PlanService(records: ports.records, notices: notices, time: time), userDeletion: userDeletion, chat: doors, webhooks: doors, events: foundation.events, live: ports.live,
                 signIn: IssuerDoor(signIn: SignIn(records: ports.records, accounts: accounts, issuer: issuer, hasher: hasher, time: time), keys: signingKeys),
                 users: AccountsDoor(accounts: accounts, isSandboxed: launcher.isolation >= .namespaces), verifier: verifier, deadLetters: plane.deadLetters, notices: notices, keys: keys,
                 time: time),
-            facts: DeploymentFacts(version: Version.text, issuer: try url(issuerURL), sandboxed: launcher.isolation >= .namespaces), logger: logger)
+            facts: DeploymentFacts(version: Version.text, issuer: try url(issuerURL), publicBaseURL: publicBaseURL, sandboxed: launcher.isolation >= .namespaces), logger: logger)
         let computeCheck = Readiness.Check("compute", critical: false) { try await launcher.probe() }
         let web = try WebServer(
             webConfiguration(configuration, publicBaseURL), routes: api.routes,
-            mounts: [Mount(prefix: GatewayRoutes.prefix + "/") { request, _ in await gatewayRoutes.respond(to: request, socketSession: nil) }],
+            mounts: [gatewayRoutes.mount],
             verifier: verifier, records: ports.records,
             readiness: Readiness(
                 [
@@ -135,10 +144,10 @@ struct Installation: Sendable {
                     .init("queue", critical: true) { _ = try await ports.inbound.depth() }, .init("secrets", critical: true) { try await ports.secrets.probe() },
                     .init("scheduler", critical: false) { try await ports.scheduler.probe() }, computeCheck,
                 ], time: time),
-            metrics: Metrics(operationsGauges(ports: ports, compute: compute, api: api)), limits: RateLimits(limits: rateLimits(configuration), time: time), time: time, logger: logger, onListening: onListening)
+            metrics: Metrics(operationsGauges(ports: ports, compute: compute, api: api)), limits: RateLimits(limits: rateLimits(configuration), time: time), version: Version.text, time: time, logger: logger, onListening: onListening)
 
         return Installation(
-            services: stores.services + plane.services + [KeyRotation(keys: signingKeys, time: time) { logger.error("signing keys not rotated", metadata: ["error": "\($0)"]) }, web],
+            services: stores.services + plane.services + [purge, KeyRotation(keys: signingKeys, time: time) { logger.error("signing keys not rotated", metadata: ["error": "\($0)"]) }, web],
             firstAdmin: firstAdmin, remarks: launcher.remarks, isSandboxed: launcher.isolation >= .namespaces, readiness: computeCheck,
             closing: {
                 await compute.shutDown()
@@ -234,10 +243,13 @@ struct Installation: Sendable {
     }
 
     /// What follows from changes that people make: caches forget, gateways look again, agents start afresh.
-    private static func notices(_ foundation: ControlPlane.Foundation, plane: ControlPlane, compute: DedicatedTasks, states: UserStates) -> ManagementNotices {
+    private static func notices(_ foundation: ControlPlane.Foundation, plane: ControlPlane, compute: DedicatedTasks, states: UserStates, purge: LatePurge)
+        -> ManagementNotices
+    {
         var notices = ManagementNotices()
         notices.botChanged = { bot in
             foundation.directory.forget(bot: bot.botId)
+            if bot.status == .deleted { await logged(foundation, "runs not stopped") { try await plane.runs.stopAll(of: bot.botId) } }
             if bot.status == .deleted || bot.status == .paused { await compute.retireAll(bot.botId) }
         }
         notices.channelChanged = { bot, type in
@@ -246,12 +258,28 @@ struct Installation: Sendable {
         }
         notices.groupChanged = { session in foundation.groups.forget(session) }
         notices.providerChanged = { _ in foundation.directory.forgetProviders() }
-        notices.userChanged = { user in states.forget(user) }
+        notices.userChanged = { user in
+            states.forget(user)
+            foundation.directory.forget(user: user)
+            await logged(foundation, "runs not stopped") {
+                // Suspended or deleted: its grants are dead already, this ends the processes and settles their runs.
+                guard try await !foundation.directory.isActive(user) else { return }
+                try await plane.runs.stopAll(of: user)
+                for bot in try await foundation.ports.records.all(Bot.self, RecordQuery(Tables.bots, partition: user.rawValue, limit: 200)) {
+                    await compute.retireAll(bot.botId)
+                }
+            }
+        }
+        notices.deletionBegan = { purge.wake() }
         notices.memoryChanged = { _, bot, group in
             // A mounted file that was replaced is seen by the next process only.
             if let bot { if let group { await compute.retireIdle(SessionKey(botId: bot, groupJid: group)) } else { await compute.retireIdle(of: bot) } }
         }
         return notices
+    }
+
+    private static func logged(_ foundation: ControlPlane.Foundation, _ what: String, _ body: () async throws -> Void) async {
+        do { try await body() } catch { foundation.logger.error("\(what)", metadata: ["error": "\(error)"]) }
     }
 }
 
@@ -280,6 +308,13 @@ private final class LateCompute: Sendable {
     private let box = Mutex<DedicatedTasks?>(nil)
     var compute: DedicatedTasks? { box.withLock { $0 } }
     func set(_ compute: DedicatedTasks) { box.withLock { $0 = compute } }
+}
+
+/// The purge, once it is there: it is built on the services whose notices wake it.
+private final class LatePurge: Sendable {
+    private let box = Mutex<Purge?>(nil)
+    func wake() { box.withLock { $0 }?.wake() }
+    func set(_ purge: Purge) { box.withLock { $0 = purge } }
 }
 
 private struct SocketDoor: GatewayDoor {

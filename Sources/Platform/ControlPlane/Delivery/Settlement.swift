@@ -38,6 +38,8 @@ public struct Settlement: Sendable {
     let board: SettlementBoard
     let time: any TimeSource
     let logger: Logger
+    /// Told of each run that this node settled.
+    var onSettled: @Sendable (SessionKey, UserID, InvocationID) -> Void = { _, _, _ in }
 
     /// Everything a settlement writes, as the records were when it was prepared.
     struct Prepared: Sendable {
@@ -82,6 +84,7 @@ public struct Settlement: Sendable {
             do {
                 try await events.append(settlement.entries, to: session.botId, with: settlement.writes)
                 await board.settled(session, of: settlement.userId)
+                onSettled(session, settlement.userId, invocation)
                 return true
             } catch RecordStoreError.conditionFailed(let index, _) {
                 // Somebody changed one of the records between our read and our write: look again.

@@ -67,6 +67,11 @@ public struct Ingest: InboundSink {
     /// Takes one event durably; throws when it could not, so that the vendor repeats it.
     public func accept(_ event: InboundEvent, from channel: ConnectedChannel) async throws {
         guard let bot = try await directory.bot(channel.channel.botId) else { return }
+        guard try await directory.isActive(bot.userId) else {
+            // Taken off the vendor's hands and dropped: a suspended user's bots hear nothing (SEC-17).
+            logger.debug("event of a suspended user's bot dropped", metadata: ["bot": "\(bot.botId)"])
+            return
+        }
         switch event {
         case .message(let message): try await accept(message, of: bot, from: channel)
         case .edited(let group, let id, let text): try await edit(SessionKey(botId: bot.botId, groupJid: group), id, text)

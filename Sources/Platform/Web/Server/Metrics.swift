@@ -102,7 +102,7 @@ public final class Metrics: Sendable {
     /// `GET /metrics`: with the operations token, or without one from this machine only; to everybody else it does not exist.
     /// What came through a proxy on this machine is not from this machine.
     func route(token: Secret?) -> Route {
-        Route(.get, "/metrics", access: .ownProof) { call in
+        Route(.get, "/metrics", "Prometheus text, for who has the operations token.", access: .ownProof, answers: [.bytes("text/plain")], problems: [.notFound]) { call in
             let allowed: Bool
             if let token, !token.isEmpty {
                 let shown = call.header(.authorization).flatMap { $0.hasPrefix("Bearer ") ? String($0.dropFirst(7)) : nil }

@@ -9,40 +9,49 @@ extension API {
     var fileRoutes: [Route] {
         let path = "/api/bots/{botId}/files"
         return [
-            Route(.get, path, resource: ownBot) { call, bot in
-                let prefix = call.query["prefix"]?.first ?? ""
+            Route(
+                .get, path, "One level of a bot's files and folders, in byte order.",
+                query: .page(.text("prefix", "Empty, or a file key and a slash.", TextRule(bytes: 0...1025, verbatim: true, allowsBlank: true))),
+                answers: [.page(Schemas.fileEntry)], resource: ownBot) { call, bot in
+                let prefix = call.text("prefix") ?? ""
                 let page = try paging.request(call, filters: [prefix])
                 let found = try await services.files.list(bot, prefix: prefix, limit: page.limit, cursor: page.cursor)
                 return paging.answer(found.items.map(view), found.cursor, page)
             },
-            Route(.get, path + "/raw", resource: ownBot) { call, bot in try await raw(call, bot) },
-            Route(.put, path + "/raw", body: .stream(limit: FileService.maximumBytes), resource: ownBot) { call, bot in
-                let key = try fileKey(call)
+            Route(
+                .get, path + "/raw", "A file's bytes, whole or one range.",
+                query: [Self.keyParameter, .choice("disposition", "How a browser shall take it.", ["attachment", "inline"])],
+                answers: [.bytes("*/*", headers: ["ETag", "Content-Disposition"]), .bytes("*/*", status: 206, headers: ["Content-Range"]), .notModified],
+                problems: [.rangeNotSatisfiable], resource: ownBot) { call, bot in try await raw(call, bot) },
+            Route(
+                .put, path + "/raw", "Writes a file whole.", query: [Self.keyParameter], body: .stream(limit: FileService.maximumBytes),
+                answers: [.ok(Schemas.storedFile, headers: ["ETag"]), .created(Schemas.storedFile, headers: ["ETag"])], problems: [.preconditionFailed], resource: ownBot) { call, bot in
+                let key = fileKey(call)
                 _ = try services.files.key(key, of: bot)
                 if let encoding = call.header(.contentEncoding), encoding.lowercased() != "identity" {
                     throw Problem(.unsupportedMediaType, "Compressed bodies are not taken.")
                 }
-                let stored = try await services.files.put(
-                    bot, key, FileBytes.incoming(call.request, limit: FileService.maximumBytes), contentType: FileBytes.mediaType(call.header(.contentType)),
-                    if: try EntityTags.condition(call))
-                return .json(
-                    .fields([
-                        "key": .string(key), "size": .int(stored.info.size), "contentType": stored.info.contentType.map(Value.string),
-                        "etag": .string(stored.info.etag), "lastModified": .time(stored.info.lastModified),
-                    ]),
-                    status: stored.created ? 201 : 200, headers: EntityTags.header(stored.info.etag))
+                return try await store(
+                    call, bot, key, FileBytes.incoming(call.request, limit: FileService.maximumBytes), contentType: FileBytes.mediaType(call.header(.contentType)))
             },
-            Route(.delete, path, resource: ownBot) { call, bot in
-                try await services.files.delete(bot, try fileKey(call), if: try EntityTags.condition(call))
+            Route(
+                .delete, path, "Deletes a file.", query: [Self.keyParameter], answers: [.noContent], problems: [.preconditionFailed], resource: ownBot) { call, bot in
+                try await services.files.delete(bot, fileKey(call), if: try EntityTags.condition(call))
                 return .noContent
             },
         ]
     }
 
-    private func fileKey(_ call: Call) throws -> String {
-        guard let values = call.query["key"], values.count == 1 else { throw Problem.invalid("query.key", "One file key is needed.") }
-        return values[0]
-    }
+    /// Verbatim: a key that differs by a space is another key.
+    static let fileKeyRule = TextRule(
+        bytes: 1...1024, verbatim: true,
+        grammar: (
+            "a file key: relative, without empty, . or .. segments, at most 1024 bytes", "^[A-Za-z0-9_-]{1,20}(/[A-Za-z0-9_-]{1,20}){0,3}$",
+            { ObjectKey.isWellFormed($0) }
+        ))
+    static let keyParameter = QueryParameter.text("key", "The file.", fileKeyRule, required: true)
+
+    func fileKey(_ call: Call) -> String { call.text("key") ?? "" }
 
     private func view(_ entry: FileService.Entry) -> Value {
         switch entry {
@@ -57,8 +66,20 @@ extension API {
     }
 
     private func raw(_ call: Call, _ bot: Bot) async throws -> Answer {
-        let key = try fileKey(call)
-        let wantsInline = try call.choice("disposition", of: ["attachment", "inline"]) == "inline"
+        try await deliver(call, bot, fileKey(call), inline: call.text("disposition") == "inline")
+    }
+
+    func store(_ call: Call, _ bot: Bot, _ key: String, _ body: ByteStream, contentType: String?) async throws -> Answer {
+        let stored = try await services.files.put(bot, key, body, contentType: contentType, if: try EntityTags.condition(call))
+        return .json(
+            .fields([
+                "key": .string(key), "size": .int(stored.info.size), "contentType": stored.info.contentType.map(Value.string),
+                "etag": .string(stored.info.etag), "lastModified": .time(stored.info.lastModified),
+            ]),
+            status: stored.created ? 201 : 200, headers: EntityTags.header(stored.info.etag))
+    }
+
+    func deliver(_ call: Call, _ bot: Bot, _ key: String, inline wantsInline: Bool) async throws -> Answer {
         let info = try await services.files.head(bot, key)
         let (type, inline) = FileBytes.presentation(of: info, inline: wantsInline)
         var headers = EntityTags.header(info.etag)
@@ -134,6 +155,12 @@ enum FileBytes {
         return ByteStream(unfolding: { try await source.next() })
     }
 
+    /// A body of exactly so many bytes; with more or fewer the reader gets `refusal` and stores nothing.
+    static func incoming(_ request: Request, exactly size: Int, otherwise refusal: Problem) -> ByteStream {
+        let source = BodySource(request.body.makeAsyncIterator(), limit: size, exactly: refusal)
+        return ByteStream(unfolding: { try await source.next() })
+    }
+
     static func outgoing(_ stream: ByteStream) -> ResponseBody {
         ResponseBody { writer in
             for try await chunk in stream { try await writer.write(ByteBuffer(bytes: chunk)) }
@@ -154,16 +181,23 @@ enum FileBytes {
 private actor BodySource {
     private var iterator: RequestBody.AsyncIterator
     private let limit: Int
+    /// The limit is the length: what is said of another one.
+    private let exactly: Problem?
     private var count = 0
 
-    init(_ iterator: sending RequestBody.AsyncIterator, limit: Int) { self.iterator = iterator; self.limit = limit }
+    init(_ iterator: sending RequestBody.AsyncIterator, limit: Int, exactly: Problem? = nil) {
+        self.iterator = iterator; self.limit = limit; self.exactly = exactly
+    }
 
     func next() async throws -> Data? {
         var mine = iterator
-        guard let chunk = try await mine.next(isolation: self) else { return nil }
+        guard let chunk = try await mine.next(isolation: self) else {
+            if let exactly, count != limit { throw exactly }
+            return nil
+        }
         iterator = mine
         count += chunk.readableBytes
-        guard count <= limit else { throw ObjectStoreError.tooLarge(limit: limit) }
+        guard count <= limit else { throw exactly ?? ObjectStoreError.tooLarge(limit: limit) as any Error }
         return Data(buffer: chunk)
     }
 }
