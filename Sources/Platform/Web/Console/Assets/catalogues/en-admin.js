@@ -64,6 +64,7 @@ export default {
   "audit.others": "Another trail",
   "audit.platform": "the platform",
   "audit.platformText": "Providers, plans and everything that belongs to nobody alone.",
+  "audit.platformTitle": "The platform",
   "letters.about": "What could not be handled after several tries ends here. Sent again, it is still answered at most once.",
   "letters.all": "All queues",
   "letters.bot": "Bot",

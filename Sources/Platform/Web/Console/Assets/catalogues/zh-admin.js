@@ -64,6 +64,7 @@ export default {
   "audit.others": "查看其他记录",
   "audit.platform": "平台",
   "audit.platformText": "服务商、套餐以及不属于任何个人的操作。",
+  "audit.platformTitle": "平台操作",
   "letters.about": "多次尝试后仍无法处理的消息会出现在这里。重新发送后，仍然最多只会得到一次回复。",
   "letters.all": "全部队列",
   "letters.bot": "机器人",

@@ -23,3 +23,10 @@ export function meter(used, limit, label) {
   bar.firstChild.style.width = `${share * 100}%`;
   return bar;
 }
+
+/** A part of a whole: no allowance, so no warning colours. */
+export function share(part, whole, label) {
+  const bar = meter(part, whole, label);
+  bar.className = "meter";
+  return bar;
+}

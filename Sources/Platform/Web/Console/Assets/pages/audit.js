@@ -17,7 +17,7 @@ export function page({ query, signal }) {
   const here = (id) => `/admin/audit?userId=${part(id)}`;
 
   function show(owner) {
-    replace(place, owner ? trail(owner) : h("div", { class: "stack" }, link(here(PLATFORM), { class: "card choice" }, icon("shield", 24), h("h2", {}, t("audit.platform")), h("p", {}, t("audit.platformText"))),
+    replace(place, owner ? trail(owner) : h("div", { class: "stack" }, link(here(PLATFORM), { class: "card choice" }, icon("shield", 24), h("h2", {}, t("audit.platformTitle")), h("p", {}, t("audit.platformText"))),
       h("h2", {}, t("audit.choose")), userSearch({ signal, to: (user) => here(user.userId) }).view));
   }
 

@@ -38,7 +38,7 @@ export function tab({ bot, config, signal }) {
   }
 
   function head(type, account, ...tags) {
-    return h("div", { class: "head" }, h("span", { class: "group-icon" }, icon(kindOf(type).glyph)), h("h2", { class: "clip1" }, channelName(type), account && h("bdi", { class: "account" }, ` @${name(account)}`)), tags);
+    return h("div", { class: "head" }, h("span", { class: "group-icon" }, icon(kindOf(type).glyph)), h("h2", { class: "clip1" }, channelName(type), account && h("bdi", { class: "account-name" }, ` @${name(account)}`)), tags);
   }
 
   function webCard() {

@@ -4,7 +4,7 @@ import { h, name as shown } from "../core/dom.js";
 import { compact, date, number, percent, t } from "../core/i18n.js";
 import { barChart } from "../components/chart.js";
 import { daysOf, monthOf, monthPicker } from "../components/month.js";
-import { meter } from "../components/progress.js";
+import { meter, share } from "../components/progress.js";
 import { empty, loading, skeleton } from "../components/states.js";
 
 export function page({ signal }) {
@@ -15,13 +15,13 @@ export function page({ signal }) {
 }
 
 function draw(usage) {
-  const share = usage.maxMonthlyTokens ? usage.tokens / usage.maxMonthlyTokens : 1;
+  const used = usage.maxMonthlyTokens ? usage.tokens / usage.maxMonthlyTokens : 1;
   const figure = (label, value) => h("div", { class: "figure-box" }, h("strong", {}, value), h("span", { class: "hint" }, label));
   const bots = usage.bots.filter((bot) => bot.tokens > 0 || bot.invocations > 0).sort((a, b) => b.tokens - a.tokens);
   const models = [...usage.models].sort((a, b) => b.tokens - a.tokens);
   return h("div", { class: "stack" },
     h("section", { class: "card stack", "aria-labelledby": "quota" }, h("h2", { id: "quota" }, t("usage.quota")),
-      h("p", { class: "figure-line" }, h("strong", {}, compact(usage.tokens)), h("span", { class: "hint" }, t("usage.ofTokens", { limit: compact(usage.maxMonthlyTokens), share: percent(share) }))),
+      h("p", { class: "figure-line" }, h("strong", {}, compact(usage.tokens)), h("span", { class: "hint" }, t("usage.ofTokens", { limit: compact(usage.maxMonthlyTokens), share: percent(used) }))),
       meter(usage.tokens, usage.maxMonthlyTokens, t("usage.quota")),
       h("div", { class: "figures" }, figure(t("usage.runsHead"), number(usage.invocations)), figure(t("usage.input"), compact(usage.inputTokens)), figure(t("usage.output"), compact(usage.outputTokens)), figure(t("usage.cacheWrite"), compact(usage.cacheWriteTokens)), figure(t("usage.cacheRead"), compact(usage.cacheReadTokens))),
       h("p", { class: "hint" }, t("usage.counted"))),
@@ -36,5 +36,5 @@ function draw(usage) {
 
 function table(id, title, head, rows, total) {
   return h("section", { class: "card stack", "aria-labelledby": id }, h("h2", { id }, title), h("ul", { class: "shares", "aria-label": head }, rows.map(([label, tokens, note]) => h("li", {},
-    h("bdi", { class: "clip1" }, label), h("span", { class: "hint" }, `${number(tokens)}${note ? ` · ${note}` : ""}`), meter(tokens, total, t("usage.shareOfAll", { name: label }))))));
+    h("bdi", { class: "clip1" }, label), h("span", { class: "hint" }, `${number(tokens)}${note ? ` · ${note}` : ""}`), share(tokens, total, t("usage.shareOfAll", { name: label }))))));
 }
