@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from clawbot import eventually
 from console import LANGUAGES, chromium, world  # noqa: F401  (fixtures)
+from fakes import connect_telegram
 
 # A name as nobody should have it: right-to-left letters, an override that turns what follows, a tag.
 AWKWARD = "\u05e9\u05dc\u05d5\u05dd <b>Claw</b> \u0627\u0644\u0639\u0631\u0628\u064a\u0629"
@@ -108,7 +109,7 @@ def test_everything_of_a_first_bot_can_be_done_with_the_keyboard(world):
     expect(page.get_by_label("Message", exact=True)).to_be_focused()
     page.keyboard.type("/st")
     page.keyboard.press("ArrowDown")
-    expect(page.get_by_role("button", name=re.compile("/status"))).to_be_focused()
+    expect(page.get_by_role("button", name="/status")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_label("Message", exact=True)).to_have_value("/status")
     page.keyboard.press("Enter")
@@ -125,13 +126,13 @@ def test_home_shows_use_and_what_failed_and_leads_to_it(world):
     server.start()
     client = server.sign_in()
     bot = client.bot("Claw")
-    chat = client.chat(bot)
-    chat.ask("Hello!")
+    client.chat(bot).ask("Hello!")
+    connect_telegram(client, bot, vendor)
     # The quota is used up: the next message fails, and home tells.
     me = client.get("/api/me").json()["userId"]
     assert client.put(f"/api/admin/users/{me}/quota", {"maxMonthlyTokens": 1}).status_code == 200
-    refused = client.post(f"/api/bots/{bot}/chat", {"content": "And now?"})
-    assert refused.status_code == 403
+    vendor.say("And now?", chat=7)
+    eventually(lambda: client.get(f"/api/bots/{bot}/failures").json()["items"])
     one = tab().open()
     page = one.page
     one.sign_in()
@@ -142,8 +143,10 @@ def test_home_shows_use_and_what_failed_and_leads_to_it(world):
     expect(usage.get_by_role("row").last).to_contain_text(f"{tokens['tokens']:,}")
     usage.get_by_role("button", name="Month before").click()
     expect(usage.get_by_text("0 runs")).to_be_visible()
-    expect(page.get_by_role("region", name="Failed lately").get_by_text("Nothing failed")).to_be_visible()
-    page.locator("a.card.bot").click()
+    page.get_by_role("region", name="Failed lately").get_by_role("link", name=re.compile("token quota is used up")).click()
+    expect(page.locator(".message.found .plain")).to_have_text("And now?")
+    expect(page.locator(".message.found .delivery")).to_have_text(re.compile("Failed: .*quota"))
+    one.go("Overview")
     expect(page.get_by_role("heading", name="Recent conversations")).to_be_visible()
 
     # Pausing and going on are one click each.

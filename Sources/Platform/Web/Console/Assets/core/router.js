@@ -109,7 +109,8 @@ export async function fetchPage({ load, area, style }) {
   } catch {
     // Some browsers remember that a module could not be fetched: when the server is there and it fails again, only a new start of the
     // page helps.
-    if (failedImports++ > 0 && await account.ping()) location.reload();
+    const there = await account.ping();
+    if (failedImports++ > 0 && there) location.reload();
     throw new Error(t("problem.unreachable"));
   }
 }

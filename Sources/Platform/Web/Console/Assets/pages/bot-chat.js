@@ -158,7 +158,7 @@ export function tab({ bot, params, signal, config }) {
         if (index < attachments.length) continue;
         const name = file.name.normalize("NFC").replace(/[^\p{L}\p{N}._ -]/gu, "_").replace(/^\.+/, "_").slice(0, 100) || "file";
         const bar = bars[index - (files.length - bars.length)];
-        attachments.push({ key: (await upload(bot.botId, `uploads/${key}/${index}-${name}`, file, { signal, progress: (sent, total) => bar.set(sent, total) })).key });
+        attachments.push({ key: (await upload(bot.botId, `uploads/${key}/${index}/${name}`, file, { signal, progress: (sent, total) => bar.set(sent, total) })).key });
       }
       // The same key on every try: however often it is sent, it is one message.
       const body = { content, conversationId: conversation, ...(attachments.length ? { attachments } : {}) };
