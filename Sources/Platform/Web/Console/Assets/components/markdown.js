@@ -1,6 +1,7 @@
 // CommonMark's everyday part and tables, straight to DOM nodes. Raw HTML stays visible text; links are http, https or mailto;
 // remote images are shown as links and never loaded (SEC-98).
-import { h } from "./dom.js";
+import { h } from "../core/dom.js";
+import { t } from "../core/i18n.js";
 
 const FENCE = /^(\s{0,3})(`{3,}|~{3,})\s*([^`]*)$/;
 const ITEM = /^(\s*)([-*+]|\d{1,9}[.)])\s+(.*)$/;
@@ -81,7 +82,7 @@ function list(lines, start, parent, depth) {
     const box = h("li");
     const task = inner[0].match(/^\[([ xX])\]\s+(.*)$/);
     if (task) {
-      box.append(h("input", { type: "checkbox", disabled: true, checked: task[1] !== " ", "aria-label": task[1] === " " ? "open" : "done" }), " ");
+      box.append(h("input", { type: "checkbox", disabled: true, checked: task[1] !== " ", "aria-label": t(task[1] === " " ? "markdown.open" : "markdown.done") }), " ");
       inner[0] = task[2];
     }
     if (inner.length === 1 || depth >= 8) inline(inner.join("\n"), box);
@@ -104,22 +105,22 @@ function table(lines, start, parent) {
   const body = h("tbody");
   let i = start + 2;
   while (i < lines.length && lines[i].includes("|") && lines[i].trim()) body.append(row(lines[i++], "td"));
-  parent.append(h("div", { class: "scroll" }, h("table", {}, h("thead", {}, row(lines[start], "th")), body)));
+  parent.append(h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("markdown.table") }, h("table", {}, h("thead", {}, row(lines[start], "th")), body)));
   return i;
 }
 
 function code(text, language) {
   const copy = h("button", { type: "button", class: "quiet copy", onclick: async () => {
-    try { await navigator.clipboard.writeText(text); copy.textContent = "Copied"; } catch { copy.textContent = "Not allowed"; }
-    setTimeout(() => { copy.textContent = "Copy"; }, 1500);
-  } }, "Copy");
-  return h("figure", { class: "code" }, h("figcaption", {}, language || "text", copy), h("pre", {}, h("code", {}, text)));
+    try { await navigator.clipboard.writeText(text); copy.textContent = t("markdown.copied"); } catch { copy.textContent = t("markdown.notCopied"); }
+    setTimeout(() => { copy.textContent = t("markdown.copy"); }, 1500);
+  } }, t("markdown.copy"));
+  return h("figure", { class: "code" }, h("figcaption", {}, language || t("markdown.code"), copy), h("pre", { tabindex: "0", role: "region", "aria-label": t("markdown.code") }, h("code", {}, text)));
 }
 
 const INLINE = [
   [/^\\([!-/:-@[-`{-~])/, (m) => m[1]],
   [/^(`+)([\s\S]*?[^`])\1(?!`)/, (m) => h("code", {}, m[2].replace(/\n/g, " ").replace(/^ (.*\S.*) $/, "$1"))],
-  [/^!\[([^\]]{0,500})\]\(\s*<?([^\s>)]{1,2000})>?(?:\s+"[^"]*")?\s*\)/, (m) => link(m[2], `Image: ${m[1] || m[2]}`)],
+  [/^!\[([^\]]{0,500})\]\(\s*<?([^\s>)]{1,2000})>?(?:\s+"[^"]*")?\s*\)/, (m) => link(m[2], t("markdown.image", { name: m[1] || m[2] }))],
   [/^\[((?:[^[\]\\]|\\.|\[[^\]]*\]){1,1000})\]\(\s*<?((?:[^\s()<>]|\([^\s()]*\)){1,2000})>?(?:\s+"[^"]*")?\s*\)/, (m) => link(m[2], m[1])],
   [/^<((?:https?:\/\/|mailto:)[^\s<>]{1,2000})>/, (m) => link(m[1], m[1])],
   [/^\*\*(?=\S)([\s\S]*?\S)\*\*/, (m) => inline(m[1], h("strong"))],
