@@ -74,7 +74,8 @@ struct Installation: Sendable {
 
         // The control plane, and the gateway that its agents talk to.
         // An embedded store has one process: its leases keep their owner over a crash, so nothing waits for them to expire.
-        let foundation = ControlPlane.Foundation(ports: ports, logger: logger, leaseOwner: "embedded")
+        let metrics = Metrics()
+        let foundation = ControlPlane.Foundation(ports: ports, logger: logger, leaseOwner: "embedded", observer: { metrics.count($0) })
         let channels = ChannelRegistry([
             TelegramAdapter(
                 httpClient: clients.vendors, apiBaseURL: try url(configuration.channels.telegram.apiBaseURL), fileBaseURL: try url(configuration.channels.telegram.fileBaseURL),
@@ -111,9 +112,10 @@ struct Installation: Sendable {
             records: ports.records, secrets: ports.secrets, registry: channels, publicBaseURL: publicBaseURL, stage: configuration.stage, notices: notices,
             time: time)
         let doors = IngestDoors(ingest: plane.ingest, objects: ports.objects)
+        let botService = BotService(records: ports.records, scheduler: ports.scheduler, channels: channelService, notices: notices, time: time)
         let api = API(
             APIServices(
-                records: ports.records, bots: BotService(records: ports.records, scheduler: ports.scheduler, channels: channelService, notices: notices, time: time),
+                records: ports.records, bots: botService,
                 channels: channelService, groups: GroupService(records: ports.records, notices: notices),
                 memory: MemoryService(objects: ports.objects, notices: notices), files: FileService(objects: ports.objects),
                 providers: ProviderService(
@@ -124,18 +126,27 @@ struct Installation: Sendable {
                 users: AccountsDoor(accounts: accounts, isSandboxed: launcher.isolation >= .namespaces), verifier: verifier, deadLetters: plane.deadLetters, notices: notices, keys: keys,
                 time: time),
             facts: DeploymentFacts(version: Version.text, issuer: try url(issuerURL), sandboxed: launcher.isolation >= .namespaces), logger: logger)
+        _ = try await Restoration(plane: plane, bots: botService, tasks: tasks, logger: logger) { user in
+            try await accounts.delete(user, by: UserID("restore"))
+        }.run()
+        metrics.add(operationsGauges(ports: ports, compute: compute, api: api))
         let computeCheck = Readiness.Check("compute", critical: false) { try await launcher.probe() }
         let web = try WebServer(
             webConfiguration(configuration, publicBaseURL), routes: api.routes,
-            mounts: [Mount(prefix: GatewayRoutes.prefix + "/") { request, _ in await gatewayRoutes.respond(to: request, socketSession: nil) }],
+            mounts: [gatewayRoutes.mount],
             verifier: verifier, records: ports.records,
             readiness: Readiness(
                 [
                     .init("records", critical: true) { try await ports.records.probe() }, .init("objects", critical: true) { try await ports.objects.probe() },
                     .init("queue", critical: true) { _ = try await ports.inbound.depth() }, .init("secrets", critical: true) { try await ports.secrets.probe() },
                     .init("scheduler", critical: false) { try await ports.scheduler.probe() }, computeCheck,
+                    .init("identity", critical: true) { _ = try await signingKeys.document() }, .init("live", critical: false) { try await ports.live.probe() },
+                    .init("channels", critical: false) {
+                        // All of a service's channels at once: that is the service, or our way to it. A single one is its owner's affair.
+                        if try await channelHealth(ports.records).contains(where: { $0.working == 0 }) { throw Readiness.Degraded() }
+                    },
                 ], time: time),
-            metrics: Metrics(operationsGauges(ports: ports, compute: compute, api: api)), limits: RateLimits(limits: rateLimits(configuration), time: time), time: time, logger: logger, onListening: onListening)
+            metrics: metrics, limits: RateLimits(limits: rateLimits(configuration), time: time), version: Version.text, time: time, logger: logger, onListening: onListening)
 
         return Installation(
             services: stores.services + plane.services + [KeyRotation(keys: signingKeys, time: time) { logger.error("signing keys not rotated", metadata: ["error": "\($0)"]) }, web],
@@ -170,7 +181,7 @@ struct Installation: Sendable {
         if configuration.server.agentPort != nil { throw ConfigurationError("server.agentPort is not part of this version yet.") }
     }
 
-    private static func masterKeys(_ configuration: PlatformConfiguration) throws -> MasterKeys? {
+    static func masterKeys(_ configuration: PlatformConfiguration) throws -> MasterKeys? {
         if let path = configuration.secrets.masterKeyFile {
             guard let keys = try MasterKeyFile(path: path).read() else { throw ConfigurationError("secrets.masterKeyFile: there is no file \(path).") }
             return keys
@@ -291,4 +302,5 @@ private struct SocketDoor: GatewayDoor {
 private struct GatewayEnding: RunEnding {
     let gateway: AgentGateway
     func end(_ invocation: InvocationID) async -> TokenUsage? { await gateway.end(invocation) }
+    func trace(of invocation: InvocationID) async -> [TraceStep] { gateway.trace(of: invocation) }
 }

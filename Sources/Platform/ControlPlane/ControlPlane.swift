@@ -40,10 +40,13 @@ public struct ControlPlane: Sendable {
         /// This process as leases name it: the same over restarts where only one process can hold the store.
         public let leaseOwner: String
         public let logger: Logger
+        /// Told of what operators count.
+        public let observer: Observer
 
-        public init(ports: Ports, logger: Logger, node: String? = nil, leaseOwner: String? = nil) {
+        public init(ports: Ports, logger: Logger, node: String? = nil, leaseOwner: String? = nil, observer: @escaping Observer = { _ in }) {
             self.ports = ports
             self.logger = logger
+            self.observer = observer
             self.node = node ?? ULID.make(at: ports.time.now())
             self.leaseOwner = leaseOwner ?? self.node
             directory = Directory(records: ports.records, secrets: ports.secrets, time: ports.time)
@@ -70,25 +73,29 @@ public struct ControlPlane: Sendable {
         let logger = foundation.logger
         self.foundation = foundation
         let answers = PlatformAnswers(replies: ports.replies, records: ports.records, time: ports.time)
-        let settlement = Settlement(
+        var settlement = Settlement(
             records: ports.records, ledger: foundation.ledger, events: foundation.events, tasks: tasks, board: foundation.board, time: ports.time, logger: logger)
-        let deadLetters = DeadLetterBook(records: ports.records, inbound: ports.inbound, replies: ports.replies, time: ports.time)
+        settlement.observer = foundation.observer
+        var deadLetters = DeadLetterBook(records: ports.records, inbound: ports.inbound, replies: ports.replies, time: ports.time)
+        deadLetters.observer = foundation.observer
         let health = ChannelHealth(
             records: ports.records, channels: channels, directory: foundation.directory, answers: answers, time: ports.time, logger: logger)
         let wake = ChannelWake()
         let side = SideDoor(
             records: ports.records, answers: answers, directory: foundation.directory, settlement: settlement,
             runs: Cancellation(ending: ending, board: foundation.board), time: ports.time)
-        let ingest = Ingest(
+        var ingest = Ingest(
             records: ports.records, inbound: ports.inbound, directory: foundation.directory, groups: foundation.groups, channels: channels,
             events: foundation.events, answers: answers, side: side, loops: LoopGuard(), time: ports.time, logger: logger)
-        let driver = RunDriver(
+        ingest.observer = foundation.observer
+        var driver = RunDriver(
             records: ports.records, replies: ports.replies, compute: compute, directory: foundation.directory, channels: channels,
             ledger: foundation.ledger, settlement: settlement, answers: answers, deadLetters: deadLetters,
             builder: InvocationBuilder(signer: signer, prompts: PromptBuilder(records: ports.records), time: ports.time),
             fetcher: AttachmentFetcher(
                 records: ports.records, objects: ports.objects, channels: channels, directory: foundation.directory, logger: logger),
             board: foundation.board, ending: ending, node: foundation.node, time: ports.time, logger: logger)
+        driver.observer = foundation.observer
         let delivery = Delivery(
             records: ports.records, objects: ports.objects, channels: channels, directory: foundation.directory, events: foundation.events,
             settlement: settlement, deadLetters: deadLetters, health: health, time: ports.time, logger: logger)

@@ -10,6 +10,7 @@ public struct DeadLetterBook: Sendable {
     let inbound: any MessageQueue
     let replies: any MessageQueue
     let time: any TimeSource
+    var observer: Observer = { _ in }
 
     public init(records: any RecordStore, inbound: any MessageQueue, replies: any MessageQueue, time: any TimeSource) {
         self.records = records; self.inbound = inbound; self.replies = replies; self.time = time
@@ -26,6 +27,7 @@ public struct DeadLetterBook: Sendable {
             letter.groupJid = body["groupJid"]?.string.map { GroupJID($0) }
         }
         try await records.put(letter)
+        observer(.dead(queue))
         return letter
     }
 

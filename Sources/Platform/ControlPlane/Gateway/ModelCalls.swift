@@ -47,7 +47,7 @@ extension AgentGateway {
         do {
             let wanted = request.estimatedInputTokens + request.maxTokens
             let (ticket, amount) = try await run.live.meter.reserve(wanted, minimum: request.estimatedInputTokens + 1)
-            open = OpenModelCall(run: run, gateway: self, ticket: ticket, amount: amount, request: request, providerId: provider.providerId)
+            open = OpenModelCall(run: run, gateway: self, ticket: ticket, amount: amount, request: request, providerId: provider.providerId, model: model)
         } catch {
             load.leave(provider.providerId)
             throw Self.refusal(error)
@@ -55,7 +55,7 @@ extension AgentGateway {
         do {
             return try await open.answer(try await send(call, endpoint.kind, run))
         } catch {
-            await open.settle(TokenUsage())
+            await open.settle(TokenUsage(), failed: true)
             throw error
         }
     }
@@ -125,9 +125,13 @@ private final class OpenModelCall: Sendable {
     private let amount: Int
     private let request: ModelRequest
     private let providerId: ProviderID
+    private let model: String
+    private let started: Date
     private let settled = Mutex(false)
 
-    init(run: AuthorizedRun, gateway: AgentGateway, ticket: RunMeter.Ticket, amount: Int, request: ModelRequest, providerId: ProviderID) {
+    init(run: AuthorizedRun, gateway: AgentGateway, ticket: RunMeter.Ticket, amount: Int, request: ModelRequest, providerId: ProviderID, model: String) {
+        self.model = model
+        started = gateway.time.now()
         self.run = run; self.gateway = gateway; self.ticket = ticket; self.amount = amount; self.request = request; self.providerId = providerId
     }
 
@@ -147,8 +151,10 @@ private final class OpenModelCall: Sendable {
         return first
     }
 
-    func settle(_ usage: TokenUsage) async {
+    func settle(_ usage: TokenUsage, failed: Bool = false) async {
         guard take() else { return }
+        let now = gateway.time.now()
+        run.live.note(TraceStep(.model, name: failed ? model + " (failed)" : model, at: started, durationMs: TraceStep.milliseconds(started, now)))
         await run.live.meter.settle(ticket, usage)
         await gateway.touch(run)
     }
@@ -156,7 +162,7 @@ private final class OpenModelCall: Sendable {
     /// The upstream's answer with metering around its body.
     func answer(_ upstream: ModelResponse) async throws -> ModelResponse {
         guard upstream.status < 300 else {
-            await settle(TokenUsage())
+            await settle(TokenUsage(), failed: true)
             return upstream
         }
         let streams = upstream.headers.contains { $0.name == "content-type" && $0.value.contains("event-stream") }
@@ -174,7 +180,7 @@ private final class OpenModelCall: Sendable {
                 return false
             }
         } catch let failure as ModelFailure {
-            await settle(usage.withLock { $0.booked(estimatedInput: request.estimatedInputTokens) })
+            await settle(usage.withLock { $0.booked(estimatedInput: request.estimatedInputTokens) }, failed: true)
             throw AgentGateway.refusal(failure)
         }
         let booked = usage.withLock { usage in
@@ -209,7 +215,7 @@ private final class OpenModelCall: Sendable {
             if !usage.finished, usage.errorType == nil { throw ModelFailure.unreachable }
         } catch {
             usage.end()
-            await settle(usage.booked(estimatedInput: request.estimatedInputTokens))
+            await settle(usage.booked(estimatedInput: request.estimatedInputTokens), failed: true)
             if let event = Self.event(error) {
                 try await write(event)
                 return

@@ -19,13 +19,7 @@ struct Paging: Sendable {
 
     /// - Parameter filters: the values that select the list, as the route understood them.
     func request(_ call: Call, filters: [String?] = []) throws -> Request {
-        let limit: Int
-        if let text = call.query["limit"]?.first {
-            guard let number = Int(text), (1...Self.maximum).contains(number) else { throw Problem.invalid("query.limit", "Must be between 1 and \(Self.maximum).") }
-            limit = number
-        } else {
-            limit = 50
-        }
+        let limit = call.query["limit"]?.first.flatMap { Int($0) } ?? 50
         let path = call.parameters.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         let scope = ([call.caller?.userId.rawValue ?? "", call.route] + path + filters.map { $0.map { "=" + $0 } ?? "-" })
             .map { "\($0.utf8.count):\($0)" }.joined()
@@ -62,17 +56,13 @@ struct Paging: Sendable {
 }
 
 extension Call {
-    /// A query value out of a closed list.
-    func choice<Word: RawRepresentable & CaseIterable>(_ name: String, _ type: Word.Type) throws -> Word? where Word.RawValue == String {
-        guard let text = query[name]?.first else { return nil }
-        guard let word = Word(rawValue: text) else {
-            throw Problem.invalid("query.\(name)", "Must be one of: \(Word.allCases.map(\.rawValue).joined(separator: ", ")).")
-        }
-        return word
-    }
-    func choice(_ name: String, of words: [String]) throws -> String? {
-        guard let text = query[name]?.first else { return nil }
-        guard words.contains(text) else { throw Problem.invalid("query.\(name)", "Must be one of: \(words.joined(separator: ", ")).") }
-        return text
+    /// A query value out of a closed list; the front door has checked it against the route's declaration.
+    func choice<Word: RawRepresentable>(_ name: String, _ type: Word.Type) -> Word? where Word.RawValue == String { text(name).flatMap(Word.init) }
+    func text(_ name: String) -> String? { query[name]?.first }
+}
+
+extension QueryParameter {
+    static func choice<Word: RawRepresentable & CaseIterable>(_ name: String, _ about: String, _ words: Word.Type) -> QueryParameter where Word.RawValue == String {
+        choice(name, about, words.allCases.map(\.rawValue))
     }
 }

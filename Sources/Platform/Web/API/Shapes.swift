@@ -7,16 +7,16 @@ enum Shapes {
 
     private static func botFields(merging: Bool) -> [Field] {
         func optional(_ name: String, _ shape: Shape) -> Field { Field(name, shape, nullable: merging) }
-        let pattern = TextRule.grammar("a tool name such as mcp__slug__tool, optionally ending in *") { text in
+        let pattern = TextRule.grammar("a tool name such as mcp__slug__tool, optionally ending in *", pattern: "^mcp__[a-z0-9-]{1,20}__[A-Za-z0-9_-]{0,40}[*]?$") { text in
             guard text.utf8.count <= 128, text.hasPrefix("mcp__"), let mark = text.dropFirst(5).range(of: "__") else { return false }
             let stem = text.hasSuffix("*") ? text.dropLast() : text[...]
             return mark.lowerBound > text.index(text.startIndex, offsetBy: 5) && Characters.all(stem, Characters.isWord)
         }
-        let skill = TextRule.grammar("lower-case letters, digits, _ or -") { text in
+        let skill = TextRule.grammar("lower-case letters, digits, _ or -", pattern: "^[a-z0-9][a-z0-9_-]{0,63}$") { text in
             text.utf8.count <= 64 && Characters.all(text) { Characters.isLower($0) || Characters.isDigit($0) || $0 == 0x5f || $0 == 0x2d }
                 && text.utf8.first.map { $0 != 0x5f && $0 != 0x2d } ?? false
         }
-        let host = TextRule.grammar("a host name, optionally *.host and host:port") { text in
+        let host = TextRule.grammar("a host name, optionally *.host and host:port", pattern: "^([*][.])?[a-z0-9-]{1,30}([.][a-z0-9-]{1,30}){0,3}$") { text in
             var rest = text[...]
             if let colon = rest.lastIndex(of: ":") {
                 let port = rest[rest.index(after: colon)...]
@@ -67,7 +67,7 @@ enum Shapes {
 
     static let groupChanges = Shape.record([Field("name", .text(.name(1...200))), Field("requiresTrigger", .boolean)], minimum: 1)
 
-    static let groupJid = TextRule.grammar("a conversation id") { GroupJID($0).isWellFormed }
+    static let groupJid = TextRule.grammar("a conversation id", pattern: "^(tg:|dc:|sl:|wa:|feishu#|dt:|web:)[!-$&-~]{1,180}$") { GroupJID($0).isWellFormed }
     static let newTask = Shape.record([
         Field("groupJid", .text(groupJid), required: true), Field("prompt", .text(.prose(1...5000)), required: true),
         Field("scheduleType", .choice(["cron", "interval", "once"]), required: true), Field("scheduleValue", .text(.line(1...200)), required: true),
@@ -81,11 +81,12 @@ enum Shapes {
 
     static let memory = Shape.record([Field("content", .text(.content(bytes: 0...102_400)), required: true)])
 
+    static let conversation = TextRule.grammar("1 to 64 letters, digits, _ or -", pattern: "^[A-Za-z0-9_-]{1,64}$") { $0.utf8.count <= 64 && Characters.all($0, Characters.isWord) }
     static let chat = Shape.record([
         Field("content", .text(.prose(0...32_000))),
-        Field("conversationId", .text(.grammar("1 to 64 letters, digits, _ or -") { $0.utf8.count <= 64 && Characters.all($0, Characters.isWord) })),
+        Field("conversationId", .text(conversation)),
         Field("attachments", .list(.record([
-            Field("key", .text(.grammar("a file key") { ObjectKey.isWellFormed($0) }), required: true)
+            Field("key", .text(.grammar("a file key", pattern: "^[A-Za-z0-9_-]{1,20}(/[A-Za-z0-9_-]{1,20}){0,3}$") { ObjectKey.isWellFormed($0) }), required: true)
         ]), count: 0...10)),
     ])
 
@@ -112,7 +113,7 @@ enum Shapes {
     static let quotaChanges = Shape.record(
         ["maxBots", "maxGroupsPerBot", "maxTasksPerBot", "maxConcurrentAgents", "maxMonthlyTokens"].map { Field($0, .integer(0...1_000_000_000_000)) }, minimum: 1)
 
-    private static let headerName = TextRule.grammar("a header name that is not the connection's own") { name in
+    private static let headerName = TextRule.grammar("a header name that is not the connection's own", pattern: "^X-[A-Za-z0-9-]{1,60}$") { name in
         let lower = name.lowercased()
         return name.utf8.count <= 100 && name.utf8.allSatisfy { Characters.isWord($0) || "!#$%&'*+.^`|~".utf8.contains($0) }
             && !["host", "content-length", "transfer-encoding", "connection", "authorization", "x-api-key"].contains(lower) && !lower.hasPrefix("proxy-")
@@ -123,7 +124,7 @@ enum Shapes {
         return (merging ? [] : [type]) + [
             Field("providerName", .text(.name(1...100)), required: !merging),
             optional("baseUrl", .text(.line(1...500))),
-            optional("region", .text(.grammar("a region name") { $0.utf8.count <= 40 && Characters.all($0) { Characters.isLower($0) || Characters.isDigit($0) || $0 == 0x2d } })),
+            optional("region", .text(.grammar("a region name", pattern: "^[a-z0-9-]{1,40}$") { $0.utf8.count <= 40 && Characters.all($0) { Characters.isLower($0) || Characters.isDigit($0) || $0 == 0x2d } })),
             optional("apiKey", .text(.secret)),
             optional("authType", .choice(["api-key", "bearer"])),
             optional("headers", .map(names: headerName, .text(TextRule(bytes: 0...2000, verbatim: true, allowsBlank: true)), count: 0...20)),

@@ -7,10 +7,15 @@ import Platform
 extension API {
     var chatRoutes: [Route] {
         [
-            Route(.post, "/api/bots/{botId}/chat", buckets: [.chat], body: .json(Shapes.chat, limit: 256 << 10), idempotent: true, resource: ownBot) { call, bot in
+            Route(
+                .post, "/api/bots/{botId}/chat", "Says something to the bot; it is stored and queued when this answers.", buckets: [.chat],
+                body: .json(Shapes.chat, limit: 256 << 10), idempotent: true, answers: [.accepted(Schemas.chatAccepted)], problems: [.quotaExceeded, .invalidState],
+                resource: ownBot) { call, bot in
                 try await send(call, bot)
             },
-            Route(.get, "/api/bots/{botId}/chat/events", resource: ownBot) { call, bot in try await stream(call, bot) },
+            Route(
+                .get, "/api/bots/{botId}/chat/events", "Server-Sent Events of the bot's web conversations; resumes after Last-Event-ID.",
+                query: [.text("conversationId", "Only this one.", Shapes.conversation)], answers: [.bytes("text/event-stream")], resource: ownBot) { call, bot in try await stream(call, bot) },
         ]
     }
 
@@ -56,12 +61,7 @@ extension API {
 
     private func stream(_ call: Call, _ bot: Bot) async throws -> Answer {
         var conversation: GroupJID?
-        if let name = call.query["conversationId"]?.first {
-            guard (1...64).contains(name.utf8.count), Characters.all(name, Characters.isWord) else {
-                throw Problem.invalid("query.conversationId", "1 to 64 letters, digits, _ or -.")
-            }
-            conversation = GroupJID("web:\(name)")
-        }
+        if let name = call.text("conversationId") { conversation = GroupJID("web:\(name)") }
         guard let caller = call.caller else { throw Problem.unauthenticated }
         guard let slot = slots.take(caller.userId) else {
             throw Problem(.rateLimited, "At most \(StreamSlots.perUser) event streams may be open at once.", headers: [.retryAfter: "5"])

@@ -21,6 +21,11 @@ public struct GatewayRoutes: Sendable {
         self.gateway = gateway; self.logger = logger
     }
 
+    /// The gateway on the public listener, for remote agents.
+    public var mount: Mount {
+        Mount(prefix: Self.prefix + "/", declarations: GatewayContract.declarations) { request, _ in await respond(to: request, socketSession: nil) }
+    }
+
     /// Adds the routes. Where the context is bound to a socket, only grants of its session pass.
     public func add(to router: Router<some RequestContext>) {
         for method in [HTTPRequest.Method.get, .head, .post, .put, .patch, .delete, .options] {

@@ -28,9 +28,11 @@ public struct Mount: Sendable {
     }
     /// `/agent/v1/`.
     public var prefix: String
+    /// Its routes, for the OpenAPI document.
+    public var declarations: [RouteDeclaration]
     public var respond: @Sendable (Request, Context) async throws -> Response
-    public init(prefix: String, respond: @escaping @Sendable (Request, Context) async throws -> Response) {
-        self.prefix = prefix; self.respond = respond
+    public init(prefix: String, declarations: [RouteDeclaration] = [], respond: @escaping @Sendable (Request, Context) async throws -> Response) {
+        self.prefix = prefix; self.declarations = declarations; self.respond = respond
     }
 }
 
@@ -58,13 +60,13 @@ public struct FrontDoor: HTTPResponder {
         let started = ContinuousClock.now
         let requestId = Self.requestId(request.headers[.xRequestID])
         var logger = logger
-        logger[metadataKey: "request"] = .string(requestId)
+        logger[metadataKey: "requestId"] = .string(requestId)
         let path = request.uri.path
         var limited: [RateLimits.Verdict] = []
         var response: Response
         var slug: Problem.Slug?
         do {
-            response = try await answer(request, context, requestId, logger, &limited)
+            response = try await LogContext.with(["requestId": requestId]) { try await answer(request, context, requestId, logger, &limited) }
         } catch {
             let problem: Problem
             if let known = ProblemMapping.problem(for: error) {
@@ -148,36 +150,41 @@ public struct FrontDoor: HTTPResponder {
             try take(.open, address, &limited)
             return try console.answer(path, accept: request.headers[.accept], ifNoneMatch: request.headers[.ifNoneMatch]).response(head: isHead)
         }
+        let declaration = route.declaration
         let declared = request.headers[.contentLength].flatMap { Int($0) }
-        if let declared, declared > route.body.limit { throw Problem.tooLarge(route.body.limit) }
+        if let declared, declared > declaration.body.limit { throw Problem.tooLarge(declaration.body.limit) }
 
-        switch route.access {
+        switch declaration.access {
         case .anyone:
-            for bucket in route.buckets.isEmpty ? [.open] : route.buckets { try take(bucket, address, &limited) }
+            for bucket in declaration.buckets.isEmpty ? [.open] : declaration.buckets { try take(bucket, address, &limited) }
         case .anyoneOrUser:
-            for bucket in route.buckets.isEmpty ? [.open] : route.buckets { try take(bucket, address, &limited) }
+            for bucket in declaration.buckets.isEmpty ? [.open] : declaration.buckets { try take(bucket, address, &limited) }
             if request.headers[.authorization] != nil { caller = try await authenticate(request, address, &limited) }
         case .user, .admin:
             if caller == nil { caller = try await authenticate(request, address, &limited) }
-            if let caller { for bucket in [.api] + route.buckets { try take(bucket, caller.userId.rawValue, &limited) } }
-            if route.access == .admin, caller?.identity.isAdmin != true { throw Problem.forbidden }
-        case .ownProof:
+            if let caller { for bucket in [.api] + declaration.buckets { try take(bucket, caller.userId.rawValue, &limited) } }
+            if declaration.access == .admin, caller?.identity.isAdmin != true { throw Problem.forbidden }
+        case .ownProof, .grant:
             let failures = limits.take(.open, address, counting: false)
             guard failures.allowed else { limited.append(failures); throw Problem.rateLimited(retryAfter: failures.reset) }
-            for bucket in route.buckets { try take(bucket, route.template + "/" + parameters.sorted { $0.key < $1.key }.map(\.value).joined(separator: "/"), &limited) }
+            for bucket in declaration.buckets { try take(bucket, declaration.template + "/" + parameters.sorted { $0.key < $1.key }.map(\.value).joined(separator: "/"), &limited) }
         }
 
         guard let query = PathText.query(request.uri.query) else { throw Problem.invalid("query", "The query string is not well-formed.") }
         let channel = context.channel
         var call = Call(
-            request: request, requestId: requestId, route: route.template, parameters: parameters, query: query, address: address,
+            request: request, requestId: requestId, route: route.template, parameters: parameters, query: [:], address: address,
             hangUp: { channel.close(promise: nil) }, caller: caller)
         do {
             let handler = try await route.prepare(call)
-            try await readBody(of: route, into: &call)
+            try await readBody(of: declaration, into: &call)
+            switch declaration.query {
+            case .any: call.query = query
+            case .parameters(let known): call.query = try QueryParameter.check(known, query)
+            }
             let ready = call
-            if route.idempotent, let key = request.headers[.idempotencyKey] {
-                return try await idempotency.run(ready, key, showOnce: route.showOnce) { try await handler(ready) }.response(head: isHead)
+            if declaration.idempotent, let key = request.headers[.idempotencyKey] {
+                return try await idempotency.run(ready, key, showOnce: declaration.showOnce) { try await handler(ready) }.response(head: isHead)
             }
             return try await handler(ready).response(head: isHead)
         } catch let problem as Problem where problem.slug == .badSignature {
@@ -207,7 +214,7 @@ public struct FrontDoor: HTTPResponder {
         if !verdict.allowed { throw Problem.rateLimited(retryAfter: verdict.reset) }
     }
 
-    private func readBody(of route: Route, into call: inout Call) async throws {
+    private func readBody(of route: RouteDeclaration, into call: inout Call) async throws {
         let request = call.request
         if let encoding = request.headers[.contentEncoding], encoding.lowercased() != "identity" {
             throw Problem(.unsupportedMediaType, "Compressed bodies are not taken.")

@@ -1,4 +1,5 @@
 import Foundation
+import HTTPTypes
 import Hummingbird
 import HummingbirdCore
 import Logging
@@ -54,7 +55,7 @@ public struct WebServer: Service {
     /// - Parameter onListening: called with the port once connections are taken.
     public init(
         _ configuration: WebServerConfiguration, routes: [Route], mounts: [Mount] = [], verifier: any TokenVerifier, records: any RecordStore,
-        readiness: Readiness, metrics: Metrics = Metrics(), limits: RateLimits = RateLimits(), time: any TimeSource = SystemTime(), logger: Logger = Logger(label: "web"),
+        readiness: Readiness, metrics: Metrics = Metrics(), limits: RateLimits = RateLimits(), version: String = "0", time: any TimeSource = SystemTime(), logger: Logger = Logger(label: "web"),
         onListening: @escaping @Sendable (Int) async -> Void = { _ in }
     ) throws {
         for origin in configuration.corsOrigins {
@@ -67,17 +68,33 @@ public struct WebServer: Service {
         self.logger = logger
         self.onListening = onListening
         let operations = [
-            Route(.get, "/health", access: .ownProof) { _ in .json(.object(["status": "ok"])) },
-            Route(.get, "/ready", access: .ownProof) { _ in await readiness.answer() },
+            Route(.get, "/health", "The process lives.", access: .ownProof, answers: [.ok(.object([("status", .text)]))]) { _ in .json(["status": "ok"]) },
+            Route(
+                .get, "/ready", "Whether each part works; 503 when a critical one does not.", access: .ownProof,
+                answers: [.ok(Schemas.ready), Route.Outcome(status: 503, content: .json(Schemas.ready), headers: [])]
+            ) { _ in await readiness.answer() },
             metrics.route(token: configuration.operationsToken),
         ]
+        let served = operations + routes
+        let document = try OpenAPIDocument(
+            served.map(\.declaration) + [Self.documentDeclaration] + mounts.flatMap(\.declarations), elsewhere: AgentRuntimeContract.declarations, version: version)
+        let documentRoute = Route(Self.documentDeclaration) { _ in
+            { call in
+                let headers: HTTPFields = [.eTag: "\"\(document.etag)\"", .cacheControl: "public, max-age=300"]
+                if EntityTags.isKnown(document.etag, to: call) { return Answer(status: 304, headers: headers) }
+                return Answer(headers: headers, content: .bytes(document.data, type: "application/json"))
+            }
+        }
         door = FrontDoor(
-            table: RouteTable(operations + routes), mounts: mounts, authentication: Authentication(verifier: verifier), limits: limits,
+            table: RouteTable(served + [documentRoute]), mounts: mounts, authentication: Authentication(verifier: verifier), limits: limits,
             idempotency: Idempotency(records: records, time: time),
             headers: ResponseHeaders(isHTTPS: configuration.publicBaseURL.scheme == "https", corsOrigins: Set(configuration.corsOrigins)),
             proxies: try TrustedProxies(configuration.trustedProxies), originSecret: configuration.originSecret,
             console: configuration.servesConsole ? ConsoleFiles() : nil, metrics: metrics, logger: logger)
     }
+
+    private static let documentDeclaration = RouteDeclaration(
+        .get, "/api/openapi.json", "This document.", access: .anyone, answers: [.ok(.anything, headers: ["ETag"]), .notModified])
 
     /// The routes as declared: the OpenAPI document is made from them.
     public var routes: [Route] { door.table.routes }

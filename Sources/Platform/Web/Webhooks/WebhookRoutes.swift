@@ -8,8 +8,13 @@ extension API {
     var webhookRoutes: [Route] {
         let path = "/webhook/{type}/{botId}"
         return [
-            Route(.post, path, access: .ownProof, buckets: [.webhook], body: .raw(limit: 1 << 20)) { call in try await webhook(call) },
-            Route(.get, path, access: .ownProof, buckets: [.webhook]) { call in try await webhook(call) },
+            Route(
+                .post, path, "A vendor's event, proved by its signature.", access: .ownProof, buckets: [.webhook], query: .any, body: .raw(limit: 1 << 20),
+                answers: [.bytes("*/*")], problems: [.badSignature]
+            ) { call in try await webhook(call) },
+            Route(
+                .get, path, "A vendor's handshake.", access: .ownProof, buckets: [.webhook], query: .any, answers: [.bytes("*/*")], problems: [.badSignature]
+            ) { call in try await webhook(call) },
         ]
     }
 

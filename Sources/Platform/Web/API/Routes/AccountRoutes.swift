@@ -5,7 +5,7 @@ import Platform
 extension API {
     var accountRoutes: [Route] {
         [
-            Route(.get, "/api/me") { call in
+            Route(.get, "/api/me", "Who you are, your quota and this month's usage.", answers: [.ok(Schemas.user)]) { call in
                 let now = services.time.now()
                 var user = try await account(try call.user)
                 if now.timeIntervalSince(user.lastLogin ?? .distantPast) >= 3600 {
@@ -13,8 +13,12 @@ extension API {
                 }
                 return .json(try Views.user(user, now: now))
             },
-            Route(.get, "/api/usage") { call in try await usage(call) },
-            Route(.get, "/api/providers") { call in
+            Route(
+                .get, "/api/usage", "A month's tokens by bot, model and day.",
+                query: [.text("month", "YYYY-MM, UTC; the current one when absent.", .grammar("YYYY-MM, not in the future", pattern: "^20[0-9]{2}-(0[1-9]|1[0-2])$") { isMonth($0) })],
+                answers: [.ok(Schemas.usage)]
+            ) { call in try await usage(call) },
+            Route(.get, "/api/providers", "Model providers that bots may use, by name.", query: .page(), answers: [.page(Schemas.publicProvider)]) { call in
                 let page = try paging.request(call)
                 let found = paging.slice(try await services.providers.list(), page) { "\($0.providerName)\u{0}\($0.providerId.rawValue)" }
                 return paging.answer(found.items.map { .fields(Views.publicProvider($0)) }, found.next, page)
@@ -28,13 +32,15 @@ extension API {
         return user
     }
 
-    private func usage(_ call: Call) async throws -> Answer {
-        let current = Timestamp.month(services.time.now())
-        let month = call.query["month"]?.first ?? current
+    /// `YYYY-MM` that has begun.
+    func isMonth(_ month: String) -> Bool {
         let parts = month.split(separator: "-", omittingEmptySubsequences: false)
-        guard month.utf8.count == 7, parts.count == 2, parts[0].utf8.count == 4, parts.allSatisfy({ Characters.all($0, Characters.isDigit) }),
-            let number = Int(parts[1]), (1...12).contains(number), month <= current
-        else { throw Problem.invalid("query.month", "YYYY-MM, not in the future.") }
+        guard month.utf8.count == 7, parts.count == 2, parts[0].utf8.count == 4, parts.allSatisfy({ Characters.all($0, Characters.isDigit) }) else { return false }
+        return Int(parts[1]).map((1...12).contains) == true && month <= Timestamp.month(services.time.now())
+    }
+
+    private func usage(_ call: Call) async throws -> Answer {
+        let month = call.text("month") ?? Timestamp.month(services.time.now())
         let userId = try call.user
         let user = try await account(userId)
         let report = try await UsageReport.load(userId, month: month, from: services.records)

@@ -8,8 +8,16 @@ extension API {
     var adminUserRoutes: [Route] {
         let path = "/api/admin/users"
         return [
-            Route(.get, path, access: .admin) { call in try await listUsers(call) },
-            Route(.post, path, access: .admin, body: .json(Shapes.newUser), idempotent: true, showOnce: ["temporaryPassword"]) { call in
+            Route(
+                .get, path, "Users, newest first; deleted ones only when asked for.", access: .admin,
+                query: .page(
+                    .text("query", "Prefix of the e-mail address or name.", .line(1...100)), .choice("status", "Only these.", UserStatus.self),
+                    .choice("plan", "Only these.", Plan.self)), answers: [.page(Schemas.user)]
+            ) { call in try await listUsers(call) },
+            Route(
+                .post, path, "Makes a user; the temporary password is shown once.", access: .admin, body: .json(Shapes.newUser), idempotent: true,
+                showOnce: ["temporaryPassword"], answers: [.created(Schemas.createdUser)], problems: [.alreadyExists, .invalidState, .upstreamFailed]
+            ) { call in
                 try await answering {
                     let created = try await services.users.create(
                         email: (call.body["email"]?.string ?? "").lowercased(), displayName: call.body["displayName"]?.string,
@@ -19,12 +27,16 @@ extension API {
                     return .created(.object(fields), at: "\(path)/\(created.user.userId.rawValue)")
                 }
             },
-            Route(.get, path + "/{userId}", access: .admin, resource: someUser) { _, user in .json(try view(user)) },
-            Route(.put, path + "/{userId}/plan", access: .admin, body: .json(Shapes.plan), resource: someUser) { call, user in
+            Route(.get, path + "/{userId}", "A user.", access: .admin, answers: [.ok(Schemas.user)], resource: someUser) { _, user in .json(try view(user)) },
+            Route(
+                .put, path + "/{userId}/plan", "Puts a user on a plan; the quota becomes that plan's.", access: .admin, body: .json(Shapes.plan), answers: [.ok(Schemas.user)],
+                resource: someUser) { call, user in
                 let plan = call.body["plan"]?.string.flatMap(Plan.init) ?? .free
                 return .json(try view(await change(user, [.set("plan", .string(plan.rawValue)), .set("quota", try Value(encoding: Quota.standard(plan)))])))
             },
-            Route(.put, path + "/{userId}/status", access: .admin, body: .json(Shapes.userStatus), resource: someUser) { call, user in
+            Route(
+                .put, path + "/{userId}/status", "Suspends a user (sessions end, agents stop) or lets them back in.", access: .admin, body: .json(Shapes.userStatus),
+                answers: [.ok(Schemas.user)], problems: [.selfModification, .lastAdmin, .upstreamFailed], resource: someUser) { call, user in
                 try await answering {
                     let status = call.body["status"]?.string.flatMap(User.Status.init) ?? .active
                     try await services.users.setStatus(status, of: user.userId, by: try call.user)
@@ -32,13 +44,17 @@ extension API {
                     return .json(try view(await someUser(call)))
                 }
             },
-            Route(.post, path + "/{userId}/reset-password", access: .admin, body: .json(Shapes.empty), resource: someUser) { call, user in
+            Route(
+                .post, path + "/{userId}/reset-password", "Ends all sessions; the temporary password is shown once.", access: .admin, body: .json(Shapes.empty),
+                answers: [.ok(Schemas.temporaryPassword)], problems: [.upstreamFailed], resource: someUser) { call, user in
                 try await answering {
                     let password = try await services.users.resetPassword(of: user.userId, by: try call.user)
                     return .json(.fields(["temporaryPassword": password.map { .string($0.reveal()) }]))
                 }
             },
-            Route(.delete, path + "/{userId}", access: .admin, resource: someUser) { call, user in
+            Route(
+                .delete, path + "/{userId}", "Deletes a user and their bots; data is purged later.", access: .admin, answers: [.noContent],
+                problems: [.selfModification, .lastAdmin, .upstreamFailed], resource: someUser) { call, user in
                 try await answering {
                     try await services.users.delete(user.userId, by: try call.user)
                     var cursor: String?
@@ -52,7 +68,8 @@ extension API {
                 }
             },
         ]
-            + Route.merge(path + "/{userId}/quota", access: .admin, body: .json(Shapes.quotaChanges), resource: someUser) { call, user in
+            + Route.merge(
+                path + "/{userId}/quota", "Changes single limits of a user.", access: .admin, body: .json(Shapes.quotaChanges), answers: [.ok(Schemas.user)], resource: someUser) { call, user in
                 let changes = call.body.sorted { $0.key < $1.key }.map { Change.set(Path("quota").appending($0.key), $0.value) }
                 return .json(try view(await change(user, changes)))
             }
@@ -75,9 +92,8 @@ extension API {
     }
 
     private func listUsers(_ call: Call) async throws -> Answer {
-        let status = try call.choice("status", UserStatus.self), plan = try call.choice("plan", Plan.self)
-        let query = call.query["query"]?.first
-        if let query, !(1...100).contains(query.unicodeScalars.count) { throw Problem.invalid("query.query", "Must have 1 to 100 characters.") }
+        let status = call.choice("status", UserStatus.self), plan = call.choice("plan", Plan.self)
+        let query = call.text("query")
         let page = try paging.request(call, filters: [status?.rawValue, plan?.rawValue, query])
         var filters: [Condition] = [status.map { .equals("status", .value(.string($0.rawValue))) } ?? .notEquals("status", "deleted")]
         if let plan { filters.append(.equals("plan", .value(.string(plan.rawValue)))) }

@@ -5,7 +5,7 @@ import Platform
 extension API {
     var bootstrapRoutes: [Route] {
         [
-            Route(.get, "/api/config", access: .anyone) { _ in .json(configuration, headers: [.cacheControl: "public, max-age=60"]) }
+            Route(.get, "/api/config", "What this deployment is and can do.", access: .anyone, answers: [.ok(Schemas.config)]) { _ in .json(configuration, headers: [.cacheControl: "public, max-age=60"]) }
         ]
     }
 

@@ -21,8 +21,8 @@ extension API {
 
     var botRoutes: [Route] {
         [
-            Route(.get, "/api/bots") { call in
-                let status = try call.choice("status", ListedStatus.self)
+            Route(.get, "/api/bots", "Your bots, newest first.", query: .page(.choice("status", "Only these.", ListedStatus.self)), answers: [.page(Schemas.bot)]) { call in
+                let status = call.choice("status", ListedStatus.self)
                 let page = try paging.request(call, filters: [status?.rawValue])
                 let found = try await services.bots.list(
                     try call.user, status: status.flatMap { Bot.Status(rawValue: $0.rawValue) }, limit: page.limit, cursor: page.cursor)
@@ -30,33 +30,39 @@ extension API {
                 for bot in found.items { items.append(try await view(bot)) }
                 return paging.answer(items, found.cursor, page)
             },
-            Route(.post, "/api/bots", body: .json(Shapes.newBot), idempotent: true) { call in
+            Route(
+                .post, "/api/bots", "Makes a bot.", body: .json(Shapes.newBot), idempotent: true, answers: [.created(Schemas.bot)], problems: [.quotaExceeded]
+            ) { call in
                 let bot = try await services.bots.create(for: try call.user, call.body)
                 return .created(try Views.bot(bot, channels: []), at: "/api/bots/\(bot.botId.rawValue)")
             },
-            Route(.get, "/api/bots/available-tools") { _ in
+            Route(.get, "/api/bots/available-tools", "The platform's tools and skills, for whitelists.", answers: [.ok(Schemas.tools)]) { _ in
                 .json(.object([
                     "mcpTools": .array(Self.platformTools.map { .object(["name": .string("mcp__clawbot__" + $0.name), "description": .string($0.about)]) }),
                     "skills": .array([]),
                 ]))
             },
-            Route(.get, "/api/bots/{botId}", resource: ownBot) { _, bot in .json(try await view(bot)) },
-            Route(.delete, "/api/bots/{botId}", resource: ownBot) { _, bot in
+            Route(.get, "/api/bots/{botId}", "A bot.", answers: [.ok(Schemas.bot)], resource: ownBot) { _, bot in .json(try await view(bot)) },
+            Route(.delete, "/api/bots/{botId}", "Deletes a bot with its channels and schedules; data is purged later.", answers: [.noContent], resource: ownBot) { _, bot in
                 try await services.bots.delete(bot)
                 return .noContent
             },
-            Route(.get, "/api/bots/{botId}/denials", resource: ownBot) { call, bot in
-                let kind = try call.choice("kind", DenialKind.self)
+            Route(
+                .get, "/api/bots/{botId}/denials", "What its agents were refused, newest first.", query: .page(.choice("kind", "Only these.", DenialKind.self)),
+                answers: [.page(Schemas.denial)], resource: ownBot) { call, bot in
+                let kind = call.choice("kind", DenialKind.self)
                 return try await journal(
                     call, Tables.denials, bot, filters: [kind?.rawValue], filter: kind.map { .equals("kind", .value(.string($0.rawValue))) },
                     fields: ["groupJid", "invocationId", "kind", "target", "origin"])
             },
-            Route(.get, "/api/bots/{botId}/failures", resource: ownBot) { call, bot in
+            Route(
+                .get, "/api/bots/{botId}/failures", "What failed, newest first.", query: .page(), answers: [.page(Schemas.failure)], resource: ownBot) { call, bot in
                 try await journal(
                     call, Tables.failures, bot, filters: [], filter: nil, fields: ["groupJid", "messageId", "taskId", "invocationId", "code"])
             },
         ]
-            + Route.merge("/api/bots/{botId}", body: .json(Shapes.botChanges), resource: ownBot) { call, bot in
+            + Route.merge(
+                "/api/bots/{botId}", "Changes a bot.", body: .json(Shapes.botChanges), answers: [.ok(Schemas.bot)], problems: [.invalidState], resource: ownBot) { call, bot in
                 .json(try await view(services.bots.update(bot, call.body)))
             }
     }

@@ -6,30 +6,37 @@ extension API {
     var channelRoutes: [Route] {
         let path = "/api/bots/{botId}/channels"
         return [
-            Route(.get, path, resource: ownBot) { call, bot in
+            Route(.get, path, "A bot's channels, by type.", query: .page(), answers: [.page(Schemas.channel)], resource: ownBot) { call, bot in
                 let page = try paging.request(call)
                 let found = paging.slice(try await services.channels.list(bot.botId).sorted { $0.channelType.rawValue < $1.channelType.rawValue }, page) {
                     $0.channelType.rawValue
                 }
                 return paging.answer(found.items.map(view), found.next, page)
             },
-            Route(.post, path, buckets: [.provider], body: .json(Shapes.newChannel), idempotent: true, showOnce: ["verifyToken"], resource: ownBot) { call, bot in
+            Route(
+                .post, path, "Connects a channel; the credentials are checked with the vendor first.", buckets: [.provider], body: .json(Shapes.newChannel),
+                idempotent: true, showOnce: ["verifyToken"], answers: [.created(Schemas.connectedChannel)],
+                problems: [.alreadyExists, .credentialsRejected, .upstreamFailed, .upstreamTimeout], resource: ownBot) { call, bot in
                 let type = ChannelType(rawValue: call.body["channelType"]?.string ?? "") ?? .web
                 let (credentials, config) = try settings(type, call.body)
                 let connected = try await services.channels.connect(bot, type, credentials: credentials ?? [:], config: config ?? [:])
                 return .created(view(connected), at: "/api/bots/\(bot.botId.rawValue)/channels/\(type.rawValue)")
             },
-            Route(.get, path + "/{channelType}", resource: ownChannel) { _, found in .json(view(found.channel)) },
-            Route(.post, path + "/{channelType}/test", buckets: [.provider], body: .json(Shapes.empty), resource: ownChannel) { _, found in
+            Route(.get, path + "/{channelType}", "A channel.", answers: [.ok(Schemas.channel)], resource: ownChannel) { _, found in .json(view(found.channel)) },
+            Route(
+                .post, path + "/{channelType}/test", "Asks the vendor whether the credentials still work; a refusal is ok: false.", buckets: [.provider],
+                body: .json(Shapes.empty), answers: [.ok(Schemas.channelTest)], resource: ownChannel) { _, found in
                 let result = try await services.channels.test(found.channel)
                 return .json(.fields(["ok": .bool(result.ok), "checkedAt": .time(result.checkedAt), "detail": result.detail.map(Value.string)]))
             },
-            Route(.delete, path + "/{channelType}", resource: ownChannel) { _, found in
+            Route(.delete, path + "/{channelType}", "Disconnects a channel; conversations stay.", answers: [.noContent], resource: ownChannel) { _, found in
                 try await services.channels.delete(found.channel, of: found.bot)
                 return .noContent
             },
         ]
-            + Route.merge(path + "/{channelType}", buckets: [.provider], body: .json(Shapes.channelChanges), resource: ownChannel) { call, found in
+            + Route.merge(
+                path + "/{channelType}", "Changes credentials (a complete set) or settings.", buckets: [.provider], body: .json(Shapes.channelChanges),
+                answers: [.ok(Schemas.connectedChannel)], problems: [.invalidState, .credentialsRejected, .upstreamFailed, .upstreamTimeout], resource: ownChannel) { call, found in
                 let (credentials, config) = try settings(found.channel.channelType, call.body)
                 return .json(view(try await services.channels.update(found.bot, found.channel, credentials: credentials, config: config)))
             }

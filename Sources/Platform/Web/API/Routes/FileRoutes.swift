@@ -9,15 +9,24 @@ extension API {
     var fileRoutes: [Route] {
         let path = "/api/bots/{botId}/files"
         return [
-            Route(.get, path, resource: ownBot) { call, bot in
-                let prefix = call.query["prefix"]?.first ?? ""
+            Route(
+                .get, path, "One level of a bot's files and folders, in byte order.",
+                query: .page(.text("prefix", "Empty, or a file key and a slash.", TextRule(bytes: 0...1025, verbatim: true, allowsBlank: true))),
+                answers: [.page(Schemas.fileEntry)], resource: ownBot) { call, bot in
+                let prefix = call.text("prefix") ?? ""
                 let page = try paging.request(call, filters: [prefix])
                 let found = try await services.files.list(bot, prefix: prefix, limit: page.limit, cursor: page.cursor)
                 return paging.answer(found.items.map(view), found.cursor, page)
             },
-            Route(.get, path + "/raw", resource: ownBot) { call, bot in try await raw(call, bot) },
-            Route(.put, path + "/raw", body: .stream(limit: FileService.maximumBytes), resource: ownBot) { call, bot in
-                let key = try fileKey(call)
+            Route(
+                .get, path + "/raw", "A file's bytes, whole or one range.",
+                query: [Self.keyParameter, .choice("disposition", "How a browser shall take it.", ["attachment", "inline"])],
+                answers: [.bytes("*/*", headers: ["ETag", "Content-Disposition"]), .bytes("*/*", status: 206, headers: ["Content-Range"]), .notModified],
+                problems: [.rangeNotSatisfiable], resource: ownBot) { call, bot in try await raw(call, bot) },
+            Route(
+                .put, path + "/raw", "Writes a file whole.", query: [Self.keyParameter], body: .stream(limit: FileService.maximumBytes),
+                answers: [.ok(Schemas.storedFile, headers: ["ETag"]), .created(Schemas.storedFile, headers: ["ETag"])], problems: [.preconditionFailed], resource: ownBot) { call, bot in
+                let key = fileKey(call)
                 _ = try services.files.key(key, of: bot)
                 if let encoding = call.header(.contentEncoding), encoding.lowercased() != "identity" {
                     throw Problem(.unsupportedMediaType, "Compressed bodies are not taken.")
@@ -32,17 +41,25 @@ extension API {
                     ]),
                     status: stored.created ? 201 : 200, headers: EntityTags.header(stored.info.etag))
             },
-            Route(.delete, path, resource: ownBot) { call, bot in
-                try await services.files.delete(bot, try fileKey(call), if: try EntityTags.condition(call))
+            Route(
+                .delete, path, "Deletes a file.", query: [Self.keyParameter], answers: [.noContent], problems: [.preconditionFailed], resource: ownBot) { call, bot in
+                try await services.files.delete(bot, fileKey(call), if: try EntityTags.condition(call))
                 return .noContent
             },
         ]
     }
 
-    private func fileKey(_ call: Call) throws -> String {
-        guard let values = call.query["key"], values.count == 1 else { throw Problem.invalid("query.key", "One file key is needed.") }
-        return values[0]
-    }
+    /// Verbatim: a key that differs by a space is another key.
+    static let keyParameter = QueryParameter.text(
+        "key", "The file.",
+        TextRule(
+            bytes: 1...1024, verbatim: true,
+            grammar: (
+                "a file key: relative, without empty, . or .. segments, at most 1024 bytes", "^[A-Za-z0-9_-]{1,20}(/[A-Za-z0-9_-]{1,20}){0,3}$",
+                { ObjectKey.isWellFormed($0) }
+            )), required: true)
+
+    func fileKey(_ call: Call) -> String { call.text("key") ?? "" }
 
     private func view(_ entry: FileService.Entry) -> Value {
         switch entry {
@@ -57,8 +74,8 @@ extension API {
     }
 
     private func raw(_ call: Call, _ bot: Bot) async throws -> Answer {
-        let key = try fileKey(call)
-        let wantsInline = try call.choice("disposition", of: ["attachment", "inline"]) == "inline"
+        let key = fileKey(call)
+        let wantsInline = call.text("disposition") == "inline"
         let info = try await services.files.head(bot, key)
         let (type, inline) = FileBytes.presentation(of: info, inline: wantsInline)
         var headers = EntityTags.header(info.etag)

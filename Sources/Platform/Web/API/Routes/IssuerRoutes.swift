@@ -8,17 +8,19 @@ extension API {
         let issuer = facts.issuer.absoluteString
         let base = issuer.hasSuffix("/") ? String(issuer.dropLast()) : issuer
         return [
-            Route(.get, "/.well-known/openid-configuration", access: .anyone) { _ in
+            Route(.get, "/.well-known/openid-configuration", "What verifiers of our tokens need to know.", access: .anyone, answers: [.ok(.anything)]) { _ in
                 .json(.object([
                     "issuer": .string(issuer), "jwks_uri": .string(base + "/auth/.well-known/jwks.json"),
                     "id_token_signing_alg_values_supported": .array(["RS256"]), "subject_types_supported": .array(["public"]), "response_types_supported": .array([]),
                     "claims_supported": .array(["iss", "sub", "aud", "iat", "exp", "jti", "token_use", "email", "groups"].map { .string($0) }),
                 ]), headers: [.cacheControl: "public, max-age=300"])
             },
-            Route(.get, "/auth/.well-known/jwks.json", access: .anyone) { _ in
+            Route(.get, "/auth/.well-known/jwks.json", "Public keys: current, previous and next.", access: .anyone, answers: [.ok(.object([("keys", .list(.anything))]))]) { _ in
                 .json(try await signIn.publicKeys(), headers: [.cacheControl: "public, max-age=300"])
             },
-            Route(.post, "/auth/login", access: .anyone, buckets: [.signIn], body: .json(Shapes.login)) { call in
+            Route(
+                .post, "/auth/login", "Signs in with e-mail and password.", access: .anyone, buckets: [.signIn], body: .json(Shapes.login),
+                answers: [.ok(Schemas.loginAnswer)], problems: [.invalidCredentials]) { call in
                 try await answering {
                     let outcome = try await signIn.login(
                         email: (call.body["email"]?.string ?? "").lowercased(), password: Secret(call.body["password"]?.string ?? ""), address: call.address)
@@ -31,16 +33,21 @@ extension API {
                     }
                 }
             },
-            Route(.post, "/auth/refresh", access: .anyone, body: .json(Shapes.refresh)) { call in
+            Route(
+                .post, "/auth/refresh", "Exchanges a refresh token for the next pair.", access: .anyone, body: .json(Shapes.refresh), answers: [.ok(Schemas.tokenPair)],
+                problems: [.unauthenticated]) { call in
                 try await answering { view(try await signIn.refresh(Secret(call.body["refreshToken"]?.string ?? ""))) }
             },
-            Route(.post, "/auth/logout", access: .anyone, body: .json(Shapes.logout)) { call in
+            Route(
+                .post, "/auth/logout", "Ends a session, or all of its user's.", access: .anyone, body: .json(Shapes.logout), answers: [.noContent]) { call in
                 try await answering {
                     try await signIn.logout(Secret(call.body["refreshToken"]?.string ?? ""), everywhere: call.body["everywhere"]?.bool ?? false)
                     return .noContent
                 }
             },
-            Route(.post, "/auth/change-password", access: .anyoneOrUser, buckets: [.signIn], body: .json(Shapes.changePassword)) { call in
+            Route(
+                .post, "/auth/change-password", "Changes the password: signed in with the current one, or with a challenge token.", access: .anyoneOrUser,
+                buckets: [.signIn], body: .json(Shapes.changePassword), answers: [.ok(Schemas.tokenPair)], problems: [.invalidCredentials]) { call in
                 try await answering {
                     let new = Secret(call.body["newPassword"]?.string ?? "")
                     if let caller = call.caller {

@@ -17,12 +17,15 @@ extension API {
 
     private func memory(_ path: String, _ place: @escaping @Sendable (Call) async throws -> MemoryService.Place) -> [Route] {
         [
-            Route(.get, path, resource: place) { call, place in
+            Route(
+                .get, path, "The memory, with its ETag; never written reads as empty.", answers: [.ok(Schemas.memory, headers: ["ETag"]), .notModified], resource: place) { call, place in
                 let content = try await services.memory.read(place)
                 if EntityTags.isKnown(content.etag, to: call) { return Answer(status: 304, headers: EntityTags.header(content.etag)) }
                 return view(content)
             },
-            Route(.put, path, body: .json(Shapes.memory, limit: 512 << 10), resource: place) { call, place in
+            Route(
+                .put, path, "Replaces the memory.", body: .json(Shapes.memory, limit: 512 << 10), answers: [.ok(Schemas.memory, headers: ["ETag"])],
+                problems: [.preconditionFailed], resource: place) { call, place in
                 view(try await services.memory.write(place, call.body["content"]?.string ?? "", expecting: EntityTags.expectation(call)))
             },
         ]

@@ -13,8 +13,9 @@ public struct TextRule: Sendable {
     /// As sent: no trimming.
     var verbatim = false
     var allowsBlank = false
-    /// Grammar as shown to callers and in the OpenAPI document, with its test.
-    var grammar: (shown: String, holds: @Sendable (String) -> Bool)?
+    /// Grammar as shown to callers and in the OpenAPI document, with its test. The pattern (ECMA 262) is for readers of that document
+    /// and may allow more than the test; nothing is ever matched against it here.
+    var grammar: (shown: String, pattern: String?, holds: @Sendable (String) -> Bool)?
 
     public static func line(_ scalars: ClosedRange<Int>) -> TextRule { TextRule(scalars: scalars, allowsBlank: scalars.lowerBound == 0) }
     public static func name(_ scalars: ClosedRange<Int>) -> TextRule { TextRule(scalars: scalars, isName: true) }
@@ -23,17 +24,17 @@ public struct TextRule: Sendable {
     }
     public static func content(bytes: ClosedRange<Int>) -> TextRule { TextRule(bytes: bytes, multiline: true, verbatim: true, allowsBlank: true) }
     /// 1..2000 bytes without CR, LF and NUL.
-    public static let secret = TextRule(bytes: 1...2000, verbatim: true, grammar: ("no line breaks", { !$0.utf8.contains { $0 == 13 || $0 == 10 || $0 == 0 } }))
-    public static func grammar(_ shown: String, _ holds: @escaping @Sendable (String) -> Bool) -> TextRule {
-        TextRule(scalars: 1...2000, grammar: (shown, holds))
+    public static let secret = TextRule(bytes: 1...2000, verbatim: true, grammar: ("no line breaks", nil, { !$0.utf8.contains { $0 == 13 || $0 == 10 || $0 == 0 } }))
+    public static func grammar(_ shown: String, pattern: String? = nil, _ holds: @escaping @Sendable (String) -> Bool) -> TextRule {
+        TextRule(scalars: 1...2000, grammar: (shown, pattern, holds))
     }
-    public static let email = TextRule(scalars: 3...254, grammar: ("an e-mail address", { text in
+    public static let email = TextRule(scalars: 3...254, grammar: ("an e-mail address", "^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,60}(\\.[A-Za-z0-9-]{1,60}){0,3}$", { text in
         let parts = text.split(separator: "@", omittingEmptySubsequences: false)
         guard parts.count == 2, (1...64).contains(parts[0].utf8.count), !parts[1].isEmpty else { return false }
         return text.unicodeScalars.allSatisfy { $0.value > 0x20 && $0.value != 0x7f && !"<>()[],;:\\\"".unicodeScalars.contains($0) }
             && !parts[1].hasPrefix(".") && !parts[1].hasSuffix(".") && !parts[1].contains("..")
     }))
-    public static let timezone = TextRule.grammar("an IANA time zone") { name in
+    public static let timezone = TextRule.grammar("an IANA time zone", pattern: "^(UTC|Europe/Berlin|Asia/Shanghai|America/New_York)$") { name in
         name.utf8.count <= 64 && !name.hasPrefix("/") && !name.contains("..") && (name == "UTC" || TimeZone.knownTimeZoneIdentifiers.contains(name) || name.contains("/") && TimeZone(identifier: name) != nil)
     }
 
