@@ -169,10 +169,10 @@ def test_an_ended_session_and_an_absent_server_are_said_in_a_sentence(world):
     refresh = page.evaluate("sessionStorage.getItem('clawbot.refresh')")
     assert requests.post(server.base + "/auth/logout", json={"refreshToken": refresh, "everywhere": True}).status_code == 204
     eventually(lambda: client.get("/api/me").status_code == 401)
-    one.go("Settings")
+    one.go("Conversations")
     expect(page.get_by_role("alert")).to_have_text("Your session has ended. Please sign in again.")
     one.sign_in()
-    expect(page.get_by_label("Time zone")).to_be_visible()
+    expect(page.get_by_role("heading", name="No conversations yet")).to_be_visible()
 
     # A forged token in the tab is no session either.
     page.evaluate("sessionStorage.setItem('clawbot.refresh', 'forged')")
@@ -184,7 +184,7 @@ def test_an_ended_session_and_an_absent_server_are_said_in_a_sentence(world):
     expect(page.locator(".error:visible")).to_have_text("The server cannot be reached. Check the connection.")
     server.start()
     one.sign_in()
-    expect(page.get_by_label("Time zone")).to_be_visible()
+    expect(page.get_by_role("heading", name="No conversations yet")).to_be_visible()
     server.kill()
     one.go("Tasks")
     expect(page.locator("p.error:visible").first).to_have_text("The server cannot be reached. Check the connection.")
