@@ -110,6 +110,9 @@ struct EgressGuardTests {
         // Moves once more between the look and the connection: the vetted address counts.
         names.set("moved.example", ["192.0.2.1"])
         let status = try await client.execute(HTTPClientRequest(url: url.description), to: vetted, timeout: .seconds(30)) { $0.status.code }
+        await #expect(throws: EgressGuard.Refusal.address) {
+            try await client.execute(HTTPClientRequest(url: "http://moved.example.evil.example:\(canary.port)/"), to: vetted, timeout: .seconds(30)) { $0.status.code }
+        }
         #expect(status == 302, "SEC-42: a redirect is an answer, nobody follows it")
         #expect(canary.heard == ["GET /path moved.example:\(canary.port)"])
         await client.shutdown()

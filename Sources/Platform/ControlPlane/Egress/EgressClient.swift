@@ -17,15 +17,17 @@ public final class EgressClient: Sendable {
 
     public init() {}
 
-    /// Sends one request. Its URL must be the target's.
-    /// - Throws: what AsyncHTTPClient throws; `CancellationError` after ``shutdown()``.
+    /// Sends one request. Scheme, host and port of its URL must be the target's: only those were vetted.
+    /// - Throws: ``EgressGuard/Refusal/address`` for another place, what AsyncHTTPClient throws, `CancellationError` after ``shutdown()``.
     public func execute<Answer: Sendable>(
         _ request: HTTPClientRequest, to target: EgressGuard.Target, timeout: Duration, _ body: @Sendable (HTTPClientResponse) async throws -> Answer
     ) async throws -> Answer {
-        precondition(request.url.hasPrefix("\(target.url.scheme.rawValue)://\(target.url.authority)"), "a request goes to the URL that was vetted for it")
-        let place = Place(host: target.url.host, address: target.address)
-        guard let client = take(place) else { throw CancellationError() }
-        defer { give(place) }
+        let place = request.url.firstIndex { $0 == "?" }.map { String(request.url[..<$0]) } ?? request.url
+        guard let url = WebAddress(String(place.prefix(WebAddress.maximumLength))), url.scheme == target.url.scheme, url.host == target.url.host, url.port == target.url.port
+        else { throw EgressGuard.Refusal.address }
+        let pool = Place(host: target.url.host, address: target.address)
+        guard let client = take(pool) else { throw CancellationError() }
+        defer { give(pool) }
         return try await body(try await client.execute(request, timeout: .nanoseconds(Int64(timeout.seconds * 1e9))))
     }
 
