@@ -68,7 +68,7 @@ export function tab({ bot, signal }) {
 
   // The same moment as it is called where the task lives.
   function elsewhere(task) {
-    if (task.scheduleType === "interval" || task.timezone === ownZone()) return null;
+    if (!task.nextRun || task.status !== "active" || task.scheduleType === "interval" || task.timezone === ownZone()) return null;
     return h("span", { class: "hint" }, ` · ${t("tasks.there", { time: when(task.nextRun, { zone: task.timezone }), zone: task.timezone })}`);
   }
 
