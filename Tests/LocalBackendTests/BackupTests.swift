@@ -78,7 +78,7 @@ struct BackupTests {
             try await InstallationRestore(dataDirectory: scratch["new"]).run(from: path, passphrase: nil, replaces: false) { _, _ in throw Stop() }
         }
         #expect(!FileManager.default.fileExists(atPath: scratch["new"].path))
-        FileManager.default.createFile(atPath: scratch["data"].appendingPathComponent(InstallationRestore.markName).path, contents: Data())
+        _ = FileManager.default.createFile(atPath: scratch["data"].appendingPathComponent(InstallationRestore.markName).path, contents: Data())
         await #expect(throws: LocalDatabaseError.self) { try await LocalStores.open(dataDirectory: scratch["data"], logger: quiet) }
         _ = try await InstallationRestore(dataDirectory: scratch["data"]).run(from: path, passphrase: nil, replaces: true)
         let again = try await LocalStores.open(dataDirectory: scratch["data"], logger: quiet)
@@ -153,7 +153,7 @@ struct BackupTests {
         #expect(throws: LocalDatabaseError.self) { try LocalDatabase(directory: directory) }
         // A file where the copies belong: the copy fails, so nothing is migrated.
         try FileManager.default.removeItem(at: directory.appendingPathComponent("backups"))
-        FileManager.default.createFile(atPath: directory.appendingPathComponent("backups").path, contents: nil)
+        _ = FileManager.default.createFile(atPath: directory.appendingPathComponent("backups").path, contents: nil)
         steps.append { db in try db.execute(sql: "CREATE TABLE never(x)") }
         #expect(throws: LocalDatabaseError.self) { try LocalDatabase(directory: directory, steps: steps) }
         let untouched = try DatabaseQueue(path: directory.appendingPathComponent("clawbot.sqlite").path)

@@ -106,6 +106,7 @@ struct RestorationTests {
         let world = try await World()
         let other = Bot(botId: BotID(ULID.make()), userId: world.user.userId, name: "Other", at: Date())
         try await world.ports.records.put(other)
+        try await world.ports.records.update(world.user.key, [.set("botCount", 2)])
         try await world.ports.records.put(RecordKey(Tables.refreshTokens, "t", "t"), ["userId": "u", "createdAt": "x"], expiresAt: Date() + 1000)
         let purge = Date(timeIntervalSince1970: 1_900_000_000)
         try await mark(world, .resume, [Deletion(kind: .bot, id: world.bot.botId.rawValue, userId: world.user.userId.rawValue, purgeAt: purge)])

@@ -60,7 +60,7 @@ public struct DatabaseSnapshot: Sendable {
     /// Copies a database that may be in use.
     /// - Returns: its schema version.
     @discardableResult
-    static func copy(_ source: String, to target: String) throws -> Int {
+    static func copy(_ source: String, to target: String, known: Int = Schema.steps.count) throws -> Int {
         var configuration = Configuration()
         configuration.readonly = true
         configuration.busyMode = .timeout(30)
@@ -72,7 +72,7 @@ public struct DatabaseSnapshot: Sendable {
             return try database.unsafeRead { db in
                 guard try db.first("PRAGMA application_id", read: { $0.int(0) }) == Schema.applicationID else { throw LocalDatabaseError.foreign(path: source) }
                 let version = Int(try db.first("PRAGMA user_version") { $0.int(0) } ?? 0)
-                guard version <= Schema.steps.count else { throw LocalDatabaseError.newerSchema(path: source, found: version, known: Schema.steps.count) }
+                guard version <= known else { throw LocalDatabaseError.newerSchema(path: source, found: version, known: known) }
                 try db.execute(sql: "VACUUM INTO ?", arguments: [target])
                 chmod(target, 0o600)
                 return version

@@ -17,7 +17,7 @@ enum MigrationBackup {
         do {
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
             try? FileManager.default.removeItem(at: staged)
-            try DatabaseSnapshot.copy(file.path, to: staged.path)
+            try DatabaseSnapshot.copy(file.path, to: staged.path, known: steps.count)
             guard rename(staged.path, target.path) == 0 else { throw LocalDatabaseError.failed(String(cString: strerror(errno))) }
             sync()
         } catch {

@@ -191,8 +191,11 @@ extension RunDriver {
                 ])))
         }
         if case .message(let parts) = work.subject {
+            // Another try of the same message: its wait in the queue is in its record already, which was read before the first one.
+            let isRetry = old?.messageId == parts[0].messageId
             for part in parts.prefix(10) {
-                let steps = dispatchSteps(part.trace, waitingSince: part.trace?.first?.at, takenUp: work.takenUp, name: tryName, at: now)
+                let known = isRetry ? [TraceStep(.queue, at: now), TraceStep(.dispatch, at: now)] : part.trace
+                let steps = dispatchSteps(known, waitingSince: part.trace?.first?.at, takenUp: work.takenUp, name: tryName, at: now)
                 writes.append(.update(
                     part.key, [.set("state", "running"), .append("trace", try steps.map { .object(try DocumentCoder.encode($0)) })], if: .oneOf("state", ["queued", "running", "context"])))
             }

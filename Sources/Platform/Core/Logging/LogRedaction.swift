@@ -46,7 +46,7 @@ public enum LogRedaction {
                     word.removeAll(keepingCapacity: true)
                 } else {
                     flush()
-                    if scalar != " ", scalar != ":" { isAfterScheme = false }
+                    if scalar != " " { isAfterScheme = false }
                 }
                 out.unicodeScalars.append(scalar)
             }
@@ -58,19 +58,19 @@ public enum LogRedaction {
     /// How many characters of a word may be shown when it is a credential; nil when it is none.
     private static func keptPrefix(_ word: [UInt8]) -> Int? {
         guard word.count >= 16 else { return nil }
-        for prefix in known where word.starts(with: prefix) && word.count >= prefix.count + 10 { return prefix.count }
         // `bot` before a Telegram token is part of its URLs.
         let bare = word.starts(with: Array("bot".utf8)) ? word.dropFirst(3) : word[...]
+        for prefix in known where bare.starts(with: prefix) && bare.count >= prefix.count + 10 { return word.count - bare.count + prefix.count }
         if let colon = bare.firstIndex(of: UInt8(ascii: ":")) {
             let number = bare[bare.startIndex..<colon], rest = bare[(colon + 1)...]
             if (5...15).contains(number.count), number.allSatisfy(isDigit), rest.count >= 30, rest.allSatisfy(isBase64URL) { return 0 }
         }
-        let parts = word.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+        let parts = bare.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
         if parts.count == 3, parts.allSatisfy({ $0.allSatisfy(isBase64URL) }) {
             if parts[0].starts(with: Array("eyJ".utf8)), parts[1].count >= 8 { return 0 }
             if parts[0].elementsEqual("v1".utf8), parts[2].count >= 40 { return 0 }
         }
-        return word.split(whereSeparator: { $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: "=") || $0 == UInt8(ascii: "~") }).contains(where: isRandom) ? 0 : nil
+        return word.split(whereSeparator: { $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: "~") }).contains(where: isRandom) ? 0 : nil
     }
 
     private static let known = [
@@ -103,6 +103,6 @@ public enum LogRedaction {
     private static func isWord(_ scalar: Unicode.Scalar) -> Bool {
         guard scalar.isASCII else { return false }
         let byte = UInt8(scalar.value)
-        return isBase64URL(byte) || ".:+=~".utf8.contains(byte)
+        return isBase64URL(byte) || ".:+~".utf8.contains(byte)
     }
 }
