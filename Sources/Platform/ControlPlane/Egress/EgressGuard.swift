@@ -61,7 +61,7 @@ public struct EgressGuard: Sendable {
 
     /// What can be said of a URL without asking the network.
     public func check(_ url: WebAddress, for consumer: Consumer) throws(Refusal) {
-        if url.isMetadataName { throw .address }
+        if url.isMetadataName || url.range == .never { throw .address }
         if isConfigured(url, consumer) { return }
         let mayBeLocal = consumer == .provider && allowsLocalProviders
         let isLocal = url.isLocalName || url.range == .privateUse

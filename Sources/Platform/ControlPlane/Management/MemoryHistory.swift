@@ -102,7 +102,8 @@ public struct MemoryHistory: Sendable {
         let all = try await versions(place)
         // Ids rise, also when the clock does not.
         let last = all.first?.createdAt ?? .distantPast
-        let id = ULID.make(at: max(time.now(), last + 0.001))
+        // One and a half: a sum of fractions may fall short of the next millisecond.
+        let id = ULID.make(at: max(time.now(), last + 0.0015))
         let (word, invocation) = switch author {
         case .owner: ("owner", "-")
         case .agent(let invocation): ("agent", invocation?.rawValue ?? "-")
