@@ -96,7 +96,7 @@ def test_from_the_first_sign_in_to_sign_out(world):
 
     # The memory as the bot wrote it; an edit is kept, and one over a newer version is refused with a sentence.
     one.go("Memory")
-    page.get_by_label("Memory of").select_option(label="Web chat: main")
+    page.get_by_label("Memory of").select_option(label="Web chat: Main conversation")
     text = page.get_by_label("Memory", exact=True).and_(page.locator("textarea"))
     expect(text).to_have_value(re.compile("teal"))
     text.fill(text.input_value() + "\n- The cat is called Miez.\n")

@@ -24,6 +24,8 @@ export function tab({ bot, params, go, reload, signal }) {
   const context = { bot, go, reload, signal, path: `/api/bots/${part(bot.botId)}`, save };
 
   function show(section) {
+    // Where a reload of the bot comes back to.
+    params.item = section;
     replace(nav, Object.keys(SECTIONS).map((key) => link(`${base}/${key}`, { "aria-current": key === section ? "page" : undefined }, t(`settings.section.${key}`))));
     replace(place, SECTIONS[section] ? SECTIONS[section](context) : empty("search", t("page.notFound"), t("page.notFoundText")));
     const current = nav.querySelector("[aria-current]");

@@ -46,7 +46,11 @@ export function tab({ bot, signal }) {
     const path = `${base}/${part(task.taskId)}`;
     const words = scheduleText(task);
     const change = (next) => list.update((one) => one.taskId === task.taskId, () => next);
-    const toggle = task.status !== "completed" && actButton(t(task.status === "active" ? "tasks.pause" : "tasks.resume"), async () => change(await api.put(path, { status: task.status === "active" ? "paused" : "active" })));
+    const toggle = task.status !== "completed" && actButton(t(task.status === "active" ? "tasks.pause" : "tasks.resume"), async () => {
+      change(await api.put(path, { status: task.status === "active" ? "paused" : "active" }));
+      // The card is a new one: the keyboard stays where it was.
+      list.querySelector(`[data-task="${task.taskId}"] .toggle`)?.focus();
+    }, { kind: "toggle" });
     const remove = h("button", { type: "button", class: "danger", onclick: async () => {
       const done = await confirmDialog({
         title: t("tasks.deleteTitle"), text: `${words}: ${name(task.prompt).slice(0, 200)}`, action: t("action.delete"), danger: true,
@@ -54,7 +58,7 @@ export function tab({ bot, signal }) {
       });
       if (done) { change(null); toast(t("tasks.deleted")); }
     } }, h("span", {}, t("action.delete")));
-    return h("article", { class: "card stack task", "aria-label": words, role: "listitem" },
+    return h("article", { class: "card stack task", "data-task": task.taskId, "aria-label": words, role: "listitem" },
       h("div", { class: "head" }, h("h2", {}, words), tag(t(`tasks.status.${task.status}`), TONES[task.status])),
       h("p", { class: "plain clip4", dir: "auto" }, task.prompt),
       h("ul", { class: "lines" },

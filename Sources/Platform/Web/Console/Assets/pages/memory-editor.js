@@ -1,6 +1,6 @@
 // The editor of one memory. It is saved over the version it was read in only: what the bot or another tab wrote meanwhile is
 // shown and can be merged, never overwritten unseen.
-import { call } from "../core/api.js";
+import { call, session } from "../core/api.js";
 import { h, replace } from "../core/dom.js";
 import { bytes, t } from "../core/i18n.js";
 import { store } from "../core/store.js";
@@ -17,7 +17,9 @@ import { versionsDialog } from "./memory-versions.js";
 const LARGEST = 102_400;
 
 // Texts that were typed and not saved, by path, for as long as the console is open: leaving the page loses nothing.
+// They end with the session: the next person at this browser is somebody else.
 const drafts = new Map();
+session.onEnd(() => drafts.clear());
 addEventListener("beforeunload", (event) => { if (drafts.size) event.preventDefault(); });
 
 async function read(path, signal) {
