@@ -144,17 +144,17 @@ struct FrontDoorTests {
         #expect(try await world.send(.get, "/bots/abc/chat", as: nil, headers: [.accept: "text/html"]).body == page.body)
         #expect(try await world.send(.get, "/bots/abc", as: nil, headers: [.accept: "application/json"]).status == 404)
         #expect(try await world.send(.get, "/nothing.js", as: nil, headers: [.accept: "text/html"]).status == 404)
-        let script = try await world.send(.get, "/app.js", as: nil)
+        let script = try await world.send(.get, "/core/app.js", as: nil)
         #expect(script.headers[.contentType]?.hasPrefix("text/javascript") == true)
-        #expect(try await world.send(.get, "/app.js", as: nil, headers: [.ifNoneMatch: script.headers[.eTag] ?? ""]).status == 304)
-        for file in ["/api.js", "/dom.js", "/markdown.js", "/chat.js", "/pages.js", "/telegram.js", "/style.css", "/icon.svg"] {
-            #expect(try await world.send(.get, file, as: nil).status == 200)
-        }
+        #expect(try await world.send(.get, "/core/app.js", as: nil, headers: [.ifNoneMatch: script.headers[.eTag] ?? ""]).status == 304)
+        for file in ConsoleAssets.all.keys { #expect(try await world.send(.get, file == "/index.html" ? "/" : file, as: nil).status == 200) }
         // No inline code anywhere, and no way from text to HTML.
         #expect(!page.text.contains("<script>") && !page.text.contains("style=") && !page.text.contains("onclick"))
-        for file in ["/app.js", "/chat.js", "/pages.js", "/dom.js", "/markdown.js", "/telegram.js"] {
+        for file in ConsoleAssets.all.keys where file.hasSuffix(".js") {
             let text = try await world.send(.get, file, as: nil).text
-            for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "localStorage"] { #expect(!text.contains(word)) }
+            for word in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] { #expect(!text.contains(word), "\(file)") }
+            // Language and theme, nothing else (SEC-101).
+            #expect(!text.contains("localStorage") || file == "/core/preferences.js", "\(file)")
         }
     }
 
