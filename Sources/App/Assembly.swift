@@ -20,7 +20,7 @@ struct Installation: Sendable {
     let remarks: [String]
     let isSandboxed: Bool
     let readiness: Readiness.Check
-    private let closing: @Sendable () async -> Void
+    let closing: @Sendable () async -> Void
 
     /// Ends what is not a service: processes, sockets, clients, the database.
     func close() async { await closing() }
@@ -61,13 +61,8 @@ struct Installation: Sendable {
 
         // Identity and what a fresh installation starts with.
         let issuerURL = configuration.identity.issuer ?? publicBaseURL.absoluteString
-        let signingKeys = SigningKeys(secrets: ports.secrets, records: ports.records, stage: configuration.stage, time: time)
-        let hasher = PasswordHasher()
-        let states = UserStates(records: ports.records, time: time)
-        let accounts = Accounts(records: ports.records, hasher: hasher, states: states, time: time)
-        let issuer = TokenIssuer(issuer: issuerURL, keys: signingKeys, time: time)
-        let verifier = LocalTokenVerifier(issuer: issuerURL, keys: signingKeys, users: states, time: time)
-        let firstAdmin = try await FirstAdmin.ensure(accounts: accounts, email: configuration.admin.email, password: configuration.admin.password)
+        let identity = try await IdentityParts.assemble(
+            configuration, records: ports.records, secrets: ports.secrets, http: clients.vendors, issuer: try url(issuerURL), time: time, logger: logger)
         try await ProviderBootstrap.ensure(
             records: ports.records, secrets: ports.secrets, stage: configuration.stage, environment: modelEnvironment(configuration), time: time)
         let keys = try await PlatformKeys.load(from: ports.secrets, stage: configuration.stage)
@@ -106,7 +101,7 @@ struct Installation: Sendable {
             foundation, channels: channels, compute: compute, tasks: tasks, ending: GatewayEnding(gateway: gateway), signer: keys.grantSigner)
 
         // The API on top.
-        let notices = notices(foundation, plane: plane, compute: compute, states: states)
+        let notices = notices(foundation, plane: plane, compute: compute, forget: identity.forget)
         let channelService = ChannelService(
             records: ports.records, secrets: ports.secrets, registry: channels, publicBaseURL: publicBaseURL, stage: configuration.stage, notices: notices,
             time: time)
@@ -120,15 +115,14 @@ struct Installation: Sendable {
                     records: ports.records, secrets: ports.secrets, stage: configuration.stage, allowsPlainHTTP: configuration.stage == "local",
                     probe: ProviderProbe(kinds: providerKinds).callAsFunction, notices: notices, time: time),
                 tasks: tasks, chat: doors, webhooks: doors, events: foundation.events, live: ports.live,
-                signIn: IssuerDoor(signIn: SignIn(records: ports.records, accounts: accounts, issuer: issuer, hasher: hasher, time: time), keys: signingKeys),
-                users: AccountsDoor(accounts: accounts, isSandboxed: launcher.isolation >= .namespaces), verifier: verifier, deadLetters: plane.deadLetters, notices: notices, keys: keys,
+                signIn: identity.signIn, users: identity.users(launcher.isolation >= .namespaces), verifier: identity.verifier, deadLetters: plane.deadLetters, notices: notices, keys: keys,
                 time: time),
             facts: DeploymentFacts(version: Version.text, issuer: try url(issuerURL), sandboxed: launcher.isolation >= .namespaces), logger: logger)
         let computeCheck = Readiness.Check("compute", critical: false) { try await launcher.probe() }
         let web = try WebServer(
             webConfiguration(configuration, publicBaseURL), routes: api.routes,
             mounts: [Mount(prefix: GatewayRoutes.prefix + "/") { request, _ in await gatewayRoutes.respond(to: request, socketSession: nil) }],
-            verifier: verifier, records: ports.records,
+            verifier: identity.verifier, records: ports.records,
             readiness: Readiness(
                 [
                     .init("records", critical: true) { try await ports.records.probe() }, .init("objects", critical: true) { try await ports.objects.probe() },
@@ -137,9 +131,14 @@ struct Installation: Sendable {
                 ], time: time),
             metrics: Metrics(operationsGauges(ports: ports, compute: compute, api: api)), limits: RateLimits(limits: rateLimits(configuration), time: time), time: time, logger: logger, onListening: onListening)
 
+        let desk = OperatorDesk(
+            accounts: identity.accounts, remote: configuration.identity.remote, changed: notices.userChanged, deleted: { try await api.deleteBots(of: $0) })
+        // An operator may have deleted users while no server ran: their bots go now.
+        for user in try await identity.accounts.deletedOwners() { try await api.deleteBots(of: user.userId) }
+
         return Installation(
-            services: stores.services + plane.services + [KeyRotation(keys: signingKeys, time: time) { logger.error("signing keys not rotated", metadata: ["error": "\($0)"]) }, web],
-            firstAdmin: firstAdmin, remarks: launcher.remarks, isSandboxed: launcher.isolation >= .namespaces, readiness: computeCheck,
+            services: stores.services + plane.services + identity.services + [OperatorSocket(dataDirectory: configuration.dataDirectory, desk: desk, logger: logger), web],
+            firstAdmin: identity.firstAdmin, remarks: launcher.remarks, isSandboxed: launcher.isolation >= .namespaces, readiness: computeCheck,
             closing: {
                 await compute.shutDown()
                 await launcher.shutdown()
@@ -154,7 +153,7 @@ struct Installation: Sendable {
     // MARK: Parts
 
     /// This build has the embedded backend only; what else the configuration could name is refused with a sentence.
-    private static func refuseUnbuilt(_ configuration: PlatformConfiguration) throws {
+    static func refuseUnbuilt(_ configuration: PlatformConfiguration) throws {
         let chosen: [(String, String, String)] = [
             ("records.backend", configuration.records.rawValue, "sqlite"), ("queue.backend", configuration.queue.rawValue, "sqlite"),
             ("scheduler.backend", configuration.scheduler.backend.rawValue, "sqlite"), ("objects.backend", configuration.objects.rawValue, "filesystem"),
@@ -170,7 +169,7 @@ struct Installation: Sendable {
         if configuration.server.agentPort != nil { throw ConfigurationError("server.agentPort is not part of this version yet.") }
     }
 
-    private static func masterKeys(_ configuration: PlatformConfiguration) throws -> MasterKeys? {
+    static func masterKeys(_ configuration: PlatformConfiguration) throws -> MasterKeys? {
         if let path = configuration.secrets.masterKeyFile {
             guard let keys = try MasterKeyFile(path: path).read() else { throw ConfigurationError("secrets.masterKeyFile: there is no file \(path).") }
             return keys
@@ -213,14 +212,14 @@ struct Installation: Sendable {
         return environment
     }
 
-    private static func webConfiguration(_ configuration: PlatformConfiguration, _ publicBaseURL: URL) -> WebServerConfiguration {
+    static func webConfiguration(_ configuration: PlatformConfiguration, _ publicBaseURL: URL) -> WebServerConfiguration {
         WebServerConfiguration(
             host: configuration.server.host, port: configuration.server.port, publicBaseURL: publicBaseURL, corsOrigins: configuration.server.corsOrigins,
             trustedProxies: configuration.server.trustedProxies.map(\.description), originSecret: configuration.originVerifySecret,
             operationsToken: configuration.opsToken)
     }
 
-    private static func rateLimits(_ configuration: PlatformConfiguration) -> [RateLimits.Bucket: Int] {
+    static func rateLimits(_ configuration: PlatformConfiguration) -> [RateLimits.Bucket: Int] {
         let limits = configuration.limits
         return [
             .api: limits.apiPerMinute, .chat: limits.chatPerMinute, .provider: limits.providerCallsPerMinute, .signIn: limits.loginPerMinute,
@@ -234,7 +233,7 @@ struct Installation: Sendable {
     }
 
     /// What follows from changes that people make: caches forget, gateways look again, agents start afresh.
-    private static func notices(_ foundation: ControlPlane.Foundation, plane: ControlPlane, compute: DedicatedTasks, states: UserStates) -> ManagementNotices {
+    private static func notices(_ foundation: ControlPlane.Foundation, plane: ControlPlane, compute: DedicatedTasks, forget: @escaping @Sendable (UserID) -> Void) -> ManagementNotices {
         var notices = ManagementNotices()
         notices.botChanged = { bot in
             foundation.directory.forget(bot: bot.botId)
@@ -246,7 +245,7 @@ struct Installation: Sendable {
         }
         notices.groupChanged = { session in foundation.groups.forget(session) }
         notices.providerChanged = { _ in foundation.directory.forgetProviders() }
-        notices.userChanged = { user in states.forget(user) }
+        notices.userChanged = { user in forget(user) }
         notices.memoryChanged = { _, bot, group in
             // A mounted file that was replaced is seen by the next process only.
             if let bot { if let group { await compute.retireIdle(SessionKey(botId: bot, groupJid: group)) } else { await compute.retireIdle(of: bot) } }

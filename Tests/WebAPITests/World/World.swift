@@ -162,39 +162,45 @@ struct QuietScheduler: Scheduler {
 struct ScriptedSignIn: SignInService {
     static let pair = TokenPair(
         accessToken: Secret("access"), expiresIn: 900, refreshToken: Secret("refresh"), refreshExpiresIn: 2_592_000, userId: World.alice)
-    func login(email: String, password: Secret, address: String) async throws -> SignInOutcome {
+    func login(email: String, password: Secret, requestId: String) async throws -> SignInOutcome {
         switch password.reveal() {
         case "right password": .tokens(Self.pair)
-        case "temporary": .newPasswordRequired(challenge: Secret("challenge"), expiresIn: 600)
+        case "temporary": .challenge(name: "NEW_PASSWORD_REQUIRED", token: Secret("challenge"), expiresIn: 600)
         default: throw SignInError.invalidCredentials
         }
     }
-    func refresh(_ token: Secret) async throws -> TokenPair {
+    func refresh(_ token: Secret, requestId: String) async throws -> TokenPair {
         switch token.reveal() {
         case "refresh": return Self.pair
         case "old": throw SignInError.tokenReused
         default: throw SignInError.invalidToken
         }
     }
-    func logout(_ token: Secret, everywhere: Bool) async throws {}
-    func changePassword(of user: UserID, current: Secret, new: Secret) async throws -> TokenPair {
+    func logout(_ token: Secret, everywhere: Bool, requestId: String) async throws {}
+    func changePassword(of user: UserID, current: Secret, new: Secret, requestId: String) async throws -> TokenPair {
         guard current.reveal() == "right password" else { throw SignInError.invalidCredentials }
         guard new.reveal().count >= 12 else { throw SignInError.weakPassword("At least 12 characters.") }
         return Self.pair
     }
-    func changePassword(challenge: Secret, new: Secret) async throws -> TokenPair { Self.pair }
+    func changePassword(challenge: Secret, new: Secret, requestId: String) async throws -> SignInOutcome { .tokens(Self.pair) }
+    func account(_ user: UserID) async throws -> User { throw SignInError.invalidToken }
+    func pay(challenge: Secret, code: String, requestId: String) async throws -> (pair: TokenPair, recoveryCodes: [Secret]?) { throw SignInError.invalidCode }
+    func enrol(challenge: Secret) async throws -> SecondFactorSecret { throw SignInError.invalidToken }
+    func enrol(_ user: UserID, currentPassword: Secret, requestId: String) async throws -> SecondFactorSecret { throw SignInError.invalidCredentials }
+    func confirmSecondFactor(of user: UserID, code: String, requestId: String) async throws -> [Secret] { throw SignInError.invalidCode }
+    func removeSecondFactor(of user: UserID, currentPassword: Secret, code: String, requestId: String) async throws { throw SignInError.invalidCode }
     func publicKeys() async throws -> Value { .object(["keys": .array([])]) }
 }
 
 struct NoUserAdministration: UserAdministration {
-    func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool, by admin: UserID) async throws -> (user: User, temporaryPassword: Secret?) {
+    func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool, by admin: Administrator) async throws -> (user: User, temporaryPassword: Secret?) {
         throw UserAdministrationError.emailInUse
     }
-    func setStatus(_ status: User.Status, of user: UserID, by admin: UserID) async throws {
-        if user == admin { throw UserAdministrationError.selfModification }
+    func setStatus(_ status: User.Status, of user: UserID, by admin: Administrator) async throws {
+        if user == admin.userId { throw UserAdministrationError.selfModification }
     }
-    func resetPassword(of user: UserID, by admin: UserID) async throws -> Secret? { nil }
-    func delete(_ user: UserID, by admin: UserID) async throws {}
+    func resetPassword(of user: UserID, by admin: Administrator) async throws -> Secret? { nil }
+    func delete(_ user: UserID, by admin: Administrator) async throws {}
 }
 
 /// A Telegram whose answers the test writes.

@@ -13,7 +13,7 @@ extension API {
                 try await answering {
                     let created = try await services.users.create(
                         email: (call.body["email"]?.string ?? "").lowercased(), displayName: call.body["displayName"]?.string,
-                        plan: call.body["plan"]?.string.flatMap(Plan.init) ?? .free, isAdmin: call.body["isAdmin"]?.bool ?? false, by: try call.user)
+                        plan: call.body["plan"]?.string.flatMap(Plan.init) ?? .free, isAdmin: call.body["isAdmin"]?.bool ?? false, by: call.administrator)
                     var fields = try view(created.user).object ?? [:]
                     if let password = created.temporaryPassword { fields["temporaryPassword"] = .string(password.reveal()) }
                     return .created(.object(fields), at: "\(path)/\(created.user.userId.rawValue)")
@@ -22,31 +22,27 @@ extension API {
             Route(.get, path + "/{userId}", access: .admin, resource: someUser) { _, user in .json(try view(user)) },
             Route(.put, path + "/{userId}/plan", access: .admin, body: .json(Shapes.plan), resource: someUser) { call, user in
                 let plan = call.body["plan"]?.string.flatMap(Plan.init) ?? .free
-                return .json(try view(await change(user, [.set("plan", .string(plan.rawValue)), .set("quota", try Value(encoding: Quota.standard(plan)))])))
+                return .json(try view(await change(call, user, "user.plan-changed", [.set("plan", .string(plan.rawValue)), .set("quota", try Value(encoding: Quota.standard(plan)))])))
             },
             Route(.put, path + "/{userId}/status", access: .admin, body: .json(Shapes.userStatus), resource: someUser) { call, user in
                 try await answering {
                     let status = call.body["status"]?.string.flatMap(User.Status.init) ?? .active
-                    try await services.users.setStatus(status, of: user.userId, by: try call.user)
+                    try await services.users.setStatus(status, of: user.userId, by: call.administrator)
                     await services.notices.userChanged(user.userId)
                     return .json(try view(await someUser(call)))
                 }
             },
             Route(.post, path + "/{userId}/reset-password", access: .admin, body: .json(Shapes.empty), resource: someUser) { call, user in
                 try await answering {
-                    let password = try await services.users.resetPassword(of: user.userId, by: try call.user)
+                    let password = try await services.users.resetPassword(of: user.userId, by: call.administrator)
+                    await services.notices.userChanged(user.userId)
                     return .json(.fields(["temporaryPassword": password.map { .string($0.reveal()) }]))
                 }
             },
             Route(.delete, path + "/{userId}", access: .admin, resource: someUser) { call, user in
                 try await answering {
-                    try await services.users.delete(user.userId, by: try call.user)
-                    var cursor: String?
-                    repeat {
-                        let page = try await services.bots.list(user.userId, limit: 100, cursor: cursor)
-                        for bot in page.items { try await services.bots.delete(bot) }
-                        cursor = page.cursor
-                    } while cursor != nil
+                    try await services.users.delete(user.userId, by: call.administrator)
+                    try await deleteBots(of: user.userId)
                     await services.notices.userChanged(user.userId)
                     return .noContent
                 }
@@ -54,7 +50,7 @@ extension API {
         ]
             + Route.merge(path + "/{userId}/quota", access: .admin, body: .json(Shapes.quotaChanges), resource: someUser) { call, user in
                 let changes = call.body.sorted { $0.key < $1.key }.map { Change.set(Path("quota").appending($0.key), $0.value) }
-                return .json(try view(await change(user, changes)))
+                return .json(try view(await change(call, user, "user.quota-changed", changes)))
             }
     }
 
@@ -68,10 +64,22 @@ extension API {
         return user
     }
 
-    private func change(_ user: User, _ changes: [Change]) async throws -> User {
-        let changed = try User(record: await services.records.update(user.key, changes + [.add("revision", 1)], if: .recordExists))
+    /// Deletes all bots of somebody whose account goes.
+    public func deleteBots(of user: UserID) async throws {
+        var cursor: String?
+        repeat {
+            let page = try await services.bots.list(user, limit: 100, cursor: cursor)
+            for bot in page.items { try await services.bots.delete(bot) }
+            cursor = page.cursor
+        } while cursor != nil
+    }
+
+    private func change(_ call: Call, _ user: User, _ action: String, _ changes: [Change]) async throws -> User {
+        let entry = AuditEntry(
+            userId: user.userId.rawValue, actorId: try call.user.rawValue, action: action, target: user.userId.rawValue, requestId: call.requestId, at: services.time.now())
+        try await AuditTrail(records: services.records).transact([.update(user.key, changes + [.add("revision", 1)], if: .recordExists)], entry)
         await services.notices.userChanged(user.userId)
-        return changed
+        return try await someUser(call)
     }
 
     private func listUsers(_ call: Call) async throws -> Answer {
