@@ -34,6 +34,7 @@ let package = Package(
             providers: [.apt(["libcmark-gfm-dev", "libcmark-gfm-extensions-dev"]), .brew(["cmark-gfm"])]),
         // Kernel calls that Swift cannot import: static inline functions in a header, nothing to link.
         .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
+        .systemLibrary(name: "CCrypt", path: "Sources/CCrypt", providers: [.apt(["libcrypt-dev"])]),
         .target(
             name: "Platform",
             dependencies: [
@@ -80,6 +81,7 @@ let package = Package(
             name: "Identity",
             dependencies: [
                 "Platform",
+                .target(name: "CCrypt", condition: .when(platforms: [.linux])),
                 .product(name: "JWTKit", package: "jwt-kit"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -20,7 +20,7 @@ struct Installation: Sendable {
     let remarks: [String]
     let isSandboxed: Bool
     let readiness: Readiness.Check
-    private let closing: @Sendable () async -> Void
+    let closing: @Sendable () async -> Void
 
     /// Ends what is not a service: processes, sockets, clients, the database.
     func close() async { await closing() }
@@ -61,13 +61,8 @@ struct Installation: Sendable {
 
         // Identity and what a fresh installation starts with.
         let issuerURL = configuration.identity.issuer ?? publicBaseURL.absoluteString
-        let signingKeys = SigningKeys(secrets: ports.secrets, records: ports.records, stage: configuration.stage, time: time)
-        let hasher = PasswordHasher()
-        let states = UserStates(records: ports.records, time: time)
-        let accounts = Accounts(records: ports.records, hasher: hasher, states: states, time: time)
-        let issuer = TokenIssuer(issuer: issuerURL, keys: signingKeys, time: time)
-        let verifier = LocalTokenVerifier(issuer: issuerURL, keys: signingKeys, users: states, time: time)
-        let firstAdmin = try await FirstAdmin.ensure(accounts: accounts, email: configuration.admin.email, password: configuration.admin.password)
+        let identity = try await IdentityParts.assemble(
+            configuration, records: ports.records, secrets: ports.secrets, http: clients.vendors, issuer: try url(issuerURL), time: time, logger: logger)
         try await ProviderBootstrap.ensure(
             records: ports.records, secrets: ports.secrets, stage: configuration.stage, environment: modelEnvironment(configuration), time: time)
         let keys = try await PlatformKeys.load(from: ports.secrets, stage: configuration.stage)
@@ -110,7 +105,7 @@ struct Installation: Sendable {
         // The API on top.
         let purgeAfter = Duration.seconds(configuration.deletedRetentionDays * 86_400)
         let purgeBox = LatePurge()
-        let notices = notices(foundation, plane: plane, compute: compute, states: states, purge: purgeBox)
+        let notices = notices(foundation, plane: plane, compute: compute, forget: identity.forget, purge: purgeBox)
         let channelService = ChannelService(
             records: ports.records, secrets: ports.secrets, registry: channels, publicBaseURL: publicBaseURL, stage: configuration.stage, notices: notices,
             time: time)
@@ -130,25 +125,24 @@ struct Installation: Sendable {
                 tasks: tasks,
                 proxyRules: ProxyRuleService(records: ports.records, secrets: ports.secrets, egress: egress, stage: configuration.stage, time: time),
                 plans: PlanService(records: ports.records, notices: notices, time: time), userDeletion: userDeletion, chat: doors, webhooks: doors, events: foundation.events, live: ports.live,
-                signIn: IssuerDoor(signIn: SignIn(records: ports.records, accounts: accounts, issuer: issuer, hasher: hasher, time: time), keys: signingKeys),
-                users: AccountsDoor(accounts: accounts, isSandboxed: launcher.isolation >= .namespaces), verifier: verifier, deadLetters: plane.deadLetters, notices: notices, keys: keys,
+                signIn: identity.signIn, users: identity.users(launcher.isolation >= .namespaces), verifier: identity.verifier, deadLetters: plane.deadLetters, notices: notices, keys: keys,
                 time: time),
             facts: DeploymentFacts(version: Version.text, issuer: try url(issuerURL), publicBaseURL: publicBaseURL, sandboxed: launcher.isolation >= .namespaces), logger: logger)
         _ = try await Restoration(plane: plane, bots: bots, tasks: tasks, logger: logger) { user in
-            try await accounts.delete(user, by: UserID("restore"))
+            try await identity.accounts.delete(user, by: UserID("restore"))
         }.run()
         metrics.add(operationsGauges(ports: ports, compute: compute, api: api))
         let computeCheck = Readiness.Check("compute", critical: false) { try await launcher.probe() }
         let web = try WebServer(
             webConfiguration(configuration, publicBaseURL), routes: api.routes,
             mounts: [gatewayRoutes.mount],
-            verifier: verifier, records: ports.records,
+            verifier: identity.verifier, records: ports.records,
             readiness: Readiness(
                 [
                     .init("records", critical: true) { try await ports.records.probe() }, .init("objects", critical: true) { try await ports.objects.probe() },
                     .init("queue", critical: true) { _ = try await ports.inbound.depth() }, .init("secrets", critical: true) { try await ports.secrets.probe() },
                     .init("scheduler", critical: false) { try await ports.scheduler.probe() }, computeCheck,
-                    .init("identity", critical: true) { _ = try await signingKeys.document() }, .init("live", critical: false) { try await ports.live.probe() },
+                    .init("identity", critical: true) { _ = try await identity.signIn?.publicKeys() }, .init("live", critical: false) { try await ports.live.probe() },
                     .init("channels", critical: false) {
                         // All of a service's channels at once: that is the service, or our way to it. A single one is its owner's affair.
                         if try await channelHealth(ports.records).contains(where: { $0.working == 0 }) { throw Readiness.Degraded() }
@@ -156,9 +150,14 @@ struct Installation: Sendable {
                 ], time: time),
             metrics: metrics, limits: RateLimits(limits: rateLimits(configuration), time: time), version: Version.text, time: time, logger: logger, onListening: onListening)
 
+        let desk = OperatorDesk(
+            accounts: identity.accounts, remote: configuration.identity.remote, changed: notices.userChanged, deleted: { try await userDeletion.ended($0, by: .system) })
+        // An operator may have deleted users while no server ran: their bots go now.
+        for user in try await identity.accounts.deletedOwners() { try await userDeletion.ended(user.userId, by: .system) }
+
         return Installation(
-            services: stores.services + plane.services + [purge, KeyRotation(keys: signingKeys, time: time) { logger.error("signing keys not rotated", metadata: ["error": "\($0)"]) }, web],
-            firstAdmin: firstAdmin, remarks: launcher.remarks, isSandboxed: launcher.isolation >= .namespaces, readiness: computeCheck,
+            services: stores.services + plane.services + identity.services + [purge, OperatorSocket(dataDirectory: configuration.dataDirectory, desk: desk, logger: logger), web],
+            firstAdmin: identity.firstAdmin, remarks: launcher.remarks, isSandboxed: launcher.isolation >= .namespaces, readiness: computeCheck,
             closing: {
                 await compute.shutDown()
                 await launcher.shutdown()
@@ -173,7 +172,7 @@ struct Installation: Sendable {
     // MARK: Parts
 
     /// This build has the embedded backend only; what else the configuration could name is refused with a sentence.
-    private static func refuseUnbuilt(_ configuration: PlatformConfiguration) throws {
+    static func refuseUnbuilt(_ configuration: PlatformConfiguration) throws {
         let chosen: [(String, String, String)] = [
             ("records.backend", configuration.records.rawValue, "sqlite"), ("queue.backend", configuration.queue.rawValue, "sqlite"),
             ("scheduler.backend", configuration.scheduler.backend.rawValue, "sqlite"), ("objects.backend", configuration.objects.rawValue, "filesystem"),
@@ -232,14 +231,14 @@ struct Installation: Sendable {
         return environment
     }
 
-    private static func webConfiguration(_ configuration: PlatformConfiguration, _ publicBaseURL: URL) -> WebServerConfiguration {
+    static func webConfiguration(_ configuration: PlatformConfiguration, _ publicBaseURL: URL) -> WebServerConfiguration {
         WebServerConfiguration(
             host: configuration.server.host, port: configuration.server.port, publicBaseURL: publicBaseURL, corsOrigins: configuration.server.corsOrigins,
             trustedProxies: configuration.server.trustedProxies.map(\.description), originSecret: configuration.originVerifySecret,
             operationsToken: configuration.opsToken)
     }
 
-    private static func rateLimits(_ configuration: PlatformConfiguration) -> [RateLimits.Bucket: Int] {
+    static func rateLimits(_ configuration: PlatformConfiguration) -> [RateLimits.Bucket: Int] {
         let limits = configuration.limits
         return [
             .api: limits.apiPerMinute, .chat: limits.chatPerMinute, .provider: limits.providerCallsPerMinute, .signIn: limits.loginPerMinute,
@@ -253,9 +252,9 @@ struct Installation: Sendable {
     }
 
     /// What follows from changes that people make: caches forget, gateways look again, agents start afresh.
-    private static func notices(_ foundation: ControlPlane.Foundation, plane: ControlPlane, compute: DedicatedTasks, states: UserStates, purge: LatePurge)
-        -> ManagementNotices
-    {
+    private static func notices(
+        _ foundation: ControlPlane.Foundation, plane: ControlPlane, compute: DedicatedTasks, forget: @escaping @Sendable (UserID) -> Void, purge: LatePurge
+    ) -> ManagementNotices {
         var notices = ManagementNotices()
         notices.botChanged = { bot in
             foundation.directory.forget(bot: bot.botId)
@@ -269,7 +268,7 @@ struct Installation: Sendable {
         notices.groupChanged = { session in foundation.groups.forget(session) }
         notices.providerChanged = { _ in foundation.directory.forgetProviders() }
         notices.userChanged = { user in
-            states.forget(user)
+            forget(user)
             foundation.directory.forget(user: user)
             await logged(foundation, "runs not stopped") {
                 // Suspended or deleted: its grants are dead already, this ends the processes and settles their runs.

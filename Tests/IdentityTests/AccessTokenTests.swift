@@ -166,7 +166,7 @@ struct AccessTokenTests {
         try await world.user()
         let pair = try await world.login()
         let temporary = try await world.accounts.create(email: "new@example.com", by: admin.userId).temporaryPassword
-        guard case .newPasswordRequired(let challenge, 600) = try await world.signIn.login(email: "new@example.com", password: temporary) else { Issue.record("no challenge"); return }
+        guard case .challenged(.newPassword, let challenge, 600) = try await world.signIn.login(email: "new@example.com", password: temporary) else { Issue.record("no challenge"); return }
         for other in [pair.refreshToken, challenge] { #expect(await tokenRefusal { _ = try await world.verifier.verify(other.reveal()) } == .invalid) }
         for other in [pair.accessToken, challenge] { #expect(await refusal { _ = try await world.signIn.refresh(other) } == .unauthenticated) }
         for other in [pair.accessToken, pair.refreshToken] {

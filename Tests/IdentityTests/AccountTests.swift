@@ -12,8 +12,8 @@ struct AccountTests {
         let world = IdentityWorld()
         guard case .created("admin@localhost", let password?) = try await FirstAdmin.ensure(accounts: world.accounts) else { Issue.record("no password"); return }
         guard case .exists = try await FirstAdmin.ensure(accounts: world.node().accounts) else { Issue.record("made twice"); return }
-        guard case .newPasswordRequired(let challenge, _) = try await world.signIn.login(email: "admin@localhost", password: password) else { Issue.record("no challenge"); return }
-        let pair = try await world.signIn.changePassword(challenge: challenge, new: IdentityWorld.password)
+        guard case .challenged(.newPassword, let challenge, _) = try await world.signIn.login(email: "admin@localhost", password: password) else { Issue.record("no challenge"); return }
+        guard case .signedIn(let pair) = try await world.signIn.changePassword(challenge: challenge, new: IdentityWorld.password) else { Issue.record("not signed in"); return }
         #expect(try await world.verifier.verify(pair.accessToken.reveal()).isAdmin)
     }
 
@@ -79,7 +79,7 @@ struct AccountTests {
         let user = try await world.user()
         for _ in 0..<5 { _ = await refusal { _ = try await world.login("ann@example.com", Secret("wrong wrong wrong")) } }
         let temporary = try await world.accounts.resetPassword(user.userId, by: admin.userId)
-        guard case .newPasswordRequired = try await world.signIn.login(email: "ann@example.com", password: temporary) else { Issue.record("no challenge"); return }
+        guard case .challenged(.newPassword, _, _) = try await world.signIn.login(email: "ann@example.com", password: temporary) else { Issue.record("no challenge"); return }
         #expect(try await world.audit(user.userId).contains("user.password-reset"))
         #expect(await refusal { _ = try await world.accounts.resetPassword(UserID("nobody"), by: admin.userId) } == .notFound)
     }
@@ -133,6 +133,36 @@ struct PasswordTests {
         _ = try await world.login()
         #expect(try await world.accounts.user(user.userId)?.passwordHash?.hasPrefix("$scrypt$ln=5,") == true)
         _ = try await world.login()
+    }
+
+    /// Made with `crypt(3)` of another program.
+    @Test("SEC-08 an imported bcrypt hash lets in once and gives way to scrypt; cheap, damaged and cut ones say no")
+    func SEC_08_bcrypt() async throws {
+        let world = IdentityWorld()
+        let user = try await world.user()
+        let imported = "$2b$12$Cd1rkr8a8yHxiC7720qcweG4WrHM7KuuinbXW8aazB9vMKfE60uzG"
+        try await world.records.update(user.key, [.set("passwordHash", .string(imported))])
+        #expect(await refusal { _ = try await world.login("ann@example.com", Secret("a long enough phrasf")) } == .invalidCredentials)
+        _ = try await world.login()
+        #expect(try await world.accounts.user(user.userId)?.passwordHash?.hasPrefix("$scrypt$ln=4,") == true)
+        _ = try await world.login()
+        for damaged in [imported.replacingOccurrences(of: "$12$", with: "$04$"), imported.replacingOccurrences(of: "$2b$", with: "$2x$"), String(imported.dropLast())] {
+            #expect(try await !world.hasher.verify(IdentityWorld.password, stored: damaged), "\(damaged)")
+        }
+        let long = String(repeating: "x", count: 72)
+        #expect(try await world.hasher.verify(Secret(long), stored: "$2b$12$EybTbnjm4vmKlW/PIslIM.QgMPJUB0TB5Xz/IqNKwDlSu1CAy.jVW"))
+        #expect(try await !world.hasher.verify(Secret(long + "y"), stored: "$2b$12$EybTbnjm4vmKlW/PIslIM.QgMPJUB0TB5Xz/IqNKwDlSu1CAy.jVW"))
+    }
+
+    /// Test vectors of jBCrypt.
+    @Test("SEC-08 bcrypt is that of others", arguments: [
+        ("a", "$2a$12$8NJH3LsPrANStV6XtBakCez0cKHXVxmvxIlcz785vxAIZrihHZpeS"),
+        ("abcdefghijklmnopqrstuvwxyz", "$2a$12$D4G5f18o7aMMfwasBL7GpuQWuP3pkrZrOAnqP.bmezbMng.QwJ/pG"),
+        ("~!@#$%^&*()      ~!@#$%^&*()PNBFRD", "$2a$12$WApznUOJfkEGSmYRfnkrPOr466oFDCaj4b6HY3EXGvfxm43seyhgC"),
+    ])
+    func SEC_08_bcrypt_vectors(password: String, stored: String) throws {
+        #expect(try #require(BcryptHash(stored)).matches(Secret(password)))
+        #expect(try !#require(BcryptHash(stored)).matches(Secret(password + "x")))
     }
 
     @Test("SEC-08 of 200 log-ins at once two are hashed at a time, and those beyond the queue are refused as busy")

@@ -19,18 +19,20 @@ struct IdentityWorld: Sendable {
     let signIn: SignIn
     let verifier: LocalTokenVerifier
 
-    init(hasher: PasswordHasher = PasswordHasher(cost: .init(logN: 4, blockSize: 8, parallelism: 1))) {
+    init(
+        hasher: PasswordHasher = PasswordHasher(cost: .init(logN: 4, blockSize: 8, parallelism: 1)), policy: PlatformConfiguration.SecondFactorPolicy = .optional
+    ) {
         let time = ManualTime()
-        self.init(time: time, records: InMemoryRecordStore(time: time), secrets: SecretsWithKey(), hasher: hasher)
+        self.init(time: time, records: InMemoryRecordStore(time: time), secrets: SecretsWithKey(), hasher: hasher, policy: policy)
     }
 
-    init(time: ManualTime, records: InMemoryRecordStore, secrets: any SecretStore, hasher: PasswordHasher) {
+    init(time: ManualTime, records: InMemoryRecordStore, secrets: any SecretStore, hasher: PasswordHasher, policy: PlatformConfiguration.SecondFactorPolicy = .optional) {
         self.time = time; self.records = records; self.secrets = secrets; self.hasher = hasher
         keys = SigningKeys(secrets: secrets, records: records, stage: "test", time: time)
-        states = UserStates(records: records, time: time)
+        states = UserStates(records: records, adminSecondFactor: policy, time: time)
         accounts = Accounts(records: records, hasher: hasher, states: states, time: time)
         issuer = TokenIssuer(issuer: Self.issuerURL, keys: keys, time: time)
-        signIn = SignIn(records: records, accounts: accounts, issuer: issuer, hasher: hasher, time: time)
+        signIn = SignIn(records: records, secrets: secrets, stage: "test", accounts: accounts, issuer: issuer, hasher: hasher, adminSecondFactor: policy, time: time)
         verifier = LocalTokenVerifier(issuer: Self.issuerURL, keys: keys, users: states, time: time)
     }
 

@@ -123,7 +123,7 @@ struct SignInTests {
         let admin = try await world.user("root@example.com", admin: true)
         let (user, temporary) = try await world.accounts.create(email: "New@Example.com", displayName: "New", by: admin.userId)
         func challenge() async throws -> Secret {
-            guard case .newPasswordRequired(let token, _) = try await world.signIn.login(email: "new@example.com", password: temporary) else { throw IdentityError.unauthenticated }
+            guard case .challenged(.newPassword, let token, _) = try await world.signIn.login(email: "new@example.com", password: temporary) else { throw IdentityError.unauthenticated }
             return token
         }
         let late = try await challenge()
@@ -132,7 +132,7 @@ struct SignInTests {
         let token = try await challenge(), spare = try await challenge()
         guard case .weakPassword = await refusal({ _ = try await world.signIn.changePassword(challenge: token, new: Secret("short")) }) else { Issue.record("weak taken"); return }
         guard case .weakPassword = await refusal({ _ = try await world.signIn.changePassword(challenge: token, new: temporary) }) else { Issue.record("same taken"); return }
-        let pair = try await world.signIn.changePassword(challenge: token, new: Secret("my very own phrase"))
+        guard case .signedIn(let pair) = try await world.signIn.changePassword(challenge: token, new: Secret("my very own phrase")) else { Issue.record("not signed in"); return }
         #expect(pair.userId == user.userId)
         _ = try await world.verifier.verify(pair.accessToken.reveal())
         for used in [token, spare] { #expect(await refusal { _ = try await world.signIn.changePassword(challenge: used, new: Secret("yet another phrase")) } == .unauthenticated) }

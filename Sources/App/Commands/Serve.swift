@@ -25,7 +25,12 @@ struct Serve: AsyncParsableCommand {
                 Terminal.say("ClawBot \(Version.text) is listening: \(Self.address(settings, port))")
             }
         } catch { throw Complaint.exit(error, settings) }
-        announce(installation, settings)
+        Self.announce(installation)
+        try await Self.run(installation, settings, logger)
+    }
+
+    /// Runs until SIGTERM or Ctrl-C, or until a part fails.
+    static func run(_ installation: Installation, _ settings: PlatformConfiguration, _ logger: Logger) async throws {
         let group = ServiceGroup(
             configuration: .init(
                 services: installation.services.map { .init(service: $0, successTerminationBehavior: .ignore, failureTerminationBehavior: .gracefullyShutdownGroup) },
@@ -44,7 +49,7 @@ struct Serve: AsyncParsableCommand {
         settings.server.isLoopback ? "http://\(settings.server.host.contains(":") ? "[\(settings.server.host)]" : settings.server.host):\(port)/" : settings.server.publicBaseURL ?? ""
     }
 
-    private func announce(_ installation: Installation, _ settings: PlatformConfiguration) {
+    static func announce(_ installation: Installation) {
         if case .created(let email, let password) = installation.firstAdmin {
             Terminal.say("First log-in:  \(email)")
             if let password { Terminal.say("Password:      \(password.reveal())   (shown this once; you choose your own when you sign in)") }
@@ -77,6 +82,7 @@ enum LoadedConfiguration {
 enum Complaint {
     static func exit(_ error: any Error, _ settings: PlatformConfiguration) -> ExitCode {
         switch error {
+        case let refusal as OperatorRefusal: Terminal.complain(refusal.description)
         case let error as ConfigurationError:
             Terminal.complain(error.sentence)
             return ExitStatus.configuration

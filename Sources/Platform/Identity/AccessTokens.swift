@@ -16,7 +16,7 @@ struct AccessClaims: JWTPayload {
     var token_use: String
     var email: String
     var groups: [String]
-    /// Claims are checked by ``LocalTokenVerifier``, against injected time.
+    /// Claims are checked by ``TokenProofs``, against injected time.
     func verify(using algorithm: some JWTAlgorithm) async throws {}
 }
 
@@ -40,93 +40,69 @@ public struct TokenIssuer: Sendable {
     }
 }
 
-/// Checks access tokens of this issuer (SEC-01, 02, 03, 05). The signature of a token is checked once and remembered for
-/// as long as the token lives; claims and the user's state are looked at on every call.
+/// Checks access tokens of this issuer, and its user's state, on every call (SEC-01, 02, 03, 05).
 public final class LocalTokenVerifier: TokenVerifier {
-    static let leeway: TimeInterval = 60
-    static let longest = 8192
-    private let issuer: String
-    private let keys: SigningKeys
+    private let proofs: TokenProofs
     private let users: UserStates
-    private let time: any TimeSource
-    private let proved = Mutex<[[UInt8]: AccessClaims]>([:])
-    private let mostProved: Int
 
     public init(issuer: String, keys: SigningKeys, users: UserStates, time: any TimeSource = SystemTime(), cache: Int = 10_000) {
-        self.issuer = issuer; self.keys = keys; self.users = users; self.time = time; mostProved = cache
+        proofs = TokenProofs(issuer: issuer, keys: keys, time: time, cache: cache)
+        self.users = users
     }
 
     /// - Throws: ``TokenError``; ``RecordStoreError`` when the user cannot be read.
     public func verify(_ token: String) async throws -> VerifiedIdentity {
-        let claims = try await prove(token)
-        let now = time.now().timeIntervalSince1970
-        guard claims.iss == issuer, claims.aud == TokenIssuer.audience, claims.token_use == "access" else { throw TokenError.invalid }
-        guard claims.iat <= now + Self.leeway, (claims.nbf ?? now) <= now + Self.leeway else { throw TokenError.invalid }
-        guard now < claims.exp + Self.leeway else { throw TokenError.expired }
+        let claims = try await proofs.prove(token)
         guard let state = try await users.state(of: UserID(claims.sub)), state.status != .deleted else { throw TokenError.invalid }
-        guard state.status != .suspended else { throw TokenError.suspended }
-        // Half a millisecond: both times are cut to milliseconds, but by different roads.
-        if let from = state.tokensValidFrom, claims.iat < from.timeIntervalSince1970 - 0.0005 { throw TokenError.invalid }
-        return VerifiedIdentity(
-            userId: UserID(claims.sub), email: state.email, isAdmin: state.isAdmin, issuedAt: Date(timeIntervalSince1970: claims.iat),
-            expiresAt: Date(timeIntervalSince1970: claims.exp))
+        return try state.identity(claims)
     }
 
     /// How many proofs are remembered now.
-    var remembered: Int { proved.withLock { $0.count } }
+    var remembered: Int { proofs.remembered }
+}
 
-    private func prove(_ token: String) async throws -> AccessClaims {
-        guard token.utf8.count <= Self.longest else { throw TokenError.invalid }
-        let digest = Digest.sha256(token)
-        if let claims = proved.withLock({ $0[digest] }) { return claims }
-        guard let key = Self.keyID(of: token), try await keys.knows(key) else { throw TokenError.invalid }
-        let ring = try await keys.keys()
-        guard let claims = try? await ring.collection.verify(token, as: AccessClaims.self) else { throw TokenError.invalid }
-        let now = time.now().timeIntervalSince1970, most = mostProved
-        proved.withLock { proved in
-            if proved.count >= most { proved = proved.filter { now < $0.value.exp + Self.leeway } }
-            if proved.count >= most { proved.removeAll(keepingCapacity: true) }
-            proved[digest] = claims
-        }
-        return claims
-    }
+/// What a token's check needs to know of its user.
+struct UserState: Sendable {
+    var status: User.Status
+    var email: String
+    var isAdmin: Bool
+    var tokensValidFrom: Date?
 
-    /// The key id of a header that holds nothing but `alg: RS256`, `kid` and perhaps `typ: JWT`. A header that brings a key,
-    /// a certificate, critical extensions or another algorithm is refused unread; so is a text that is not canonical base64url.
-    static func keyID(of token: String) -> String? {
-        let parts = token.split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count == 3, parts.allSatisfy({ part in Digest.fromBase64URL(part).map { Digest.base64URL($0) == part && !$0.isEmpty } ?? false }),
-            let bytes = Digest.fromBase64URL(parts[0]), case .object(let header)? = try? JSON.strictValue(bytes)
-        else { return nil }
-        guard Set(header.keys).isSubset(of: ["alg", "kid", "typ"]), header["alg"] == "RS256" else { return nil }
-        if let type = header["typ"], type != "JWT" { return nil }
-        return header["kid"]?.string
+    func identity(_ claims: AccessClaims) throws(TokenError) -> VerifiedIdentity {
+        guard status != .suspended else { throw .suspended }
+        // Half a millisecond: both times are cut to milliseconds, but by different roads.
+        if let from = tokensValidFrom, claims.iat < from.timeIntervalSince1970 - 0.0005 { throw .invalid }
+        return VerifiedIdentity(
+            userId: UserID(claims.sub), email: email, isAdmin: isAdmin, issuedAt: Date(timeIntervalSince1970: claims.iat),
+            expiresAt: Date(timeIntervalSince1970: claims.exp))
     }
 }
 
-/// What a token's check needs to know of its user, read again at most every five seconds (SEC-05).
+/// The users' states, each read again at most every five seconds (SEC-05).
 public final class UserStates: Sendable {
-    struct State: Sendable {
-        var status: User.Status
-        var email: String
-        var isAdmin: Bool
-        var tokensValidFrom: Date?
-    }
     static let freshness: TimeInterval = 5
     private let records: any RecordStore
     private let time: any TimeSource
-    private struct Entry { var state: State?; var readAt: Date }
+    private struct Entry { var state: UserState?; var readAt: Date }
     private let known = Mutex<[UserID: Entry]>([:])
     private static let most = 10_000
 
-    public init(records: any RecordStore, time: any TimeSource = SystemTime()) { self.records = records; self.time = time }
+    private let policy: PlatformConfiguration.SecondFactorPolicy
+
+    public init(records: any RecordStore, adminSecondFactor policy: PlatformConfiguration.SecondFactorPolicy = .optional, time: any TimeSource = SystemTime()) {
+        self.records = records; self.policy = policy; self.time = time
+    }
 
     /// nil when there is no such user.
-    func state(of userId: UserID) async throws -> State? {
+    func state(of userId: UserID) async throws -> UserState? {
         let now = time.now()
         if let entry = known.withLock({ $0[userId] }), now.timeIntervalSince(entry.readAt) < Self.freshness, now >= entry.readAt { return entry.state }
         let user = try await records.get(User.self, User.key(userId))
-        let state = user.map { State(status: $0.status, email: $0.email, isAdmin: $0.isAdmin, tokensValidFrom: $0.tokensValidFrom) }
+        let state = user.map {
+            // Without the factor that administrators must have, somebody is none yet (SEC-12).
+            UserState(
+                status: $0.status, email: $0.email, isAdmin: $0.isAdmin && (policy == .optional || $0.hasSecondFactor), tokensValidFrom: $0.tokensValidFrom)
+        }
         known.withLock { known in
             if known.count >= Self.most { known = known.filter { now.timeIntervalSince($0.value.readAt) < Self.freshness } }
             if known.count >= Self.most { known.removeAll() }

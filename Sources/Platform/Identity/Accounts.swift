@@ -8,6 +8,7 @@ public struct Accounts: Sendable {
     let hasher: PasswordHasher
     let states: UserStates
     let time: any TimeSource
+    var trail: AuditTrail { AuditTrail(records: records) }
 
     public init(records: any RecordStore, hasher: PasswordHasher, states: UserStates, time: any TimeSource = SystemTime()) {
         self.records = records; self.hasher = hasher; self.states = states; self.time = time
@@ -83,6 +84,69 @@ public struct Accounts: Sendable {
         try await RefreshSessions(records: records, time: time).closeAll(of: userId, before: now)
     }
 
+    /// Makes a user an administrator, or no longer one. The same again changes nothing.
+    /// - Throws: ``IdentityError/notFound``, ``IdentityError/selfModification``, ``IdentityError/lastAdmin``
+    public func setAdmin(_ userId: UserID, to isAdmin: Bool, by actor: UserID, requestId: String? = nil) async throws -> User {
+        guard userId != actor else { throw IdentityError.selfModification }
+        let user = try await existing(userId)
+        guard user.isAdmin != isAdmin else { return user }
+        var groups = user.groups.filter { $0 != User.adminGroup }
+        if isAdmin { groups.append(User.adminGroup) }
+        try await change(
+            user, [.set("groups", .array(groups.map { .string($0) })), .add("revision", 1)],
+            // The count of active admins follows from both.
+            if: .and([.equals("groups", .value(.array(user.groups.map { .string($0) }))), .equals("status", .value(.string(user.status.rawValue)))]),
+            admins: user.status == .active ? (isAdmin ? 1 : -1) : 0,
+            audit: entry(user, isAdmin ? "user.admin-granted" : "user.admin-revoked", by: actor, requestId, at: time.now()))
+        return try await existing(userId)
+    }
+
+    /// The quota becomes that plan's.
+    public func setPlan(_ userId: UserID, to plan: Plan, by actor: UserID, requestId: String? = nil) async throws -> User {
+        let user = try await existing(userId)
+        try await change(
+            user, [.set("plan", .string(plan.rawValue)), .set("quota", try JSON.value(JSON.encode(Quota.standard(plan)))), .add("revision", 1)],
+            if: .notEquals("status", "deleted"), audit: entry(user, "user.plan-changed", by: actor, requestId, at: time.now()))
+        return try await existing(userId)
+    }
+
+    /// Takes the second factor away, for somebody who lost theirs; all sessions end.
+    public func resetSecondFactor(_ userId: UserID, by actor: UserID, requestId: String? = nil) async throws -> User {
+        let user = try await existing(userId)
+        let now = time.now()
+        try await change(
+            user, [.remove("secondFactor"), .set("tokensValidFrom", .string(Timestamp.text(now))), .add("revision", 1)], if: .notEquals("status", "deleted"),
+            audit: entry(user, "user.second-factor-reset", by: actor, requestId, at: now))
+        try await RefreshSessions(records: records, time: time).closeAll(of: userId, before: now)
+        return try await existing(userId)
+    }
+
+    /// Opens a door that failed log-ins closed.
+    public func unlock(_ userId: UserID, by actor: UserID, requestId: String? = nil) async throws -> User {
+        let user = try await existing(userId)
+        try await trail.transact(
+            [.delete(LoginAttempts.key(user.email))], entry(user, "user.unlocked", by: actor, requestId, at: time.now()))
+        return user
+    }
+
+    /// Newest first; deleted ones too.
+    public func users(limit: Int = 200, cursor: String? = nil) async throws -> (items: [User], cursor: String?) {
+        try await records.query(User.self, RecordQuery(Tables.users, index: Tables.createdIndex, partition: "user", descending: true, limit: limit, cursor: cursor))
+    }
+
+    /// Deleted users who still own bots.
+    public func deletedOwners() async throws -> [User] {
+        try await records.all(
+            User.self,
+            RecordQuery(
+                Tables.users, index: Tables.createdIndex, partition: "user", filter: .and([.equals("status", "deleted"), .greaterThan("botCount", 0)]), limit: 200))
+    }
+
+    /// Until when failed log-ins keep the door closed; nil = it is open.
+    public func lockedUntil(_ user: User) async throws -> Date? {
+        try await records.get(LoginAttempts.key(user.email))?.document["lockedUntil"]?.string.flatMap(Timestamp.date).flatMap { $0 > time.now() ? $0 : nil }
+    }
+
     // MARK: Within the room
 
     static func emailKey(_ email: String) -> RecordKey { RecordKey(Tables.uniques, "email/\(email.lowercased())", "unique") }
@@ -100,22 +164,22 @@ public struct Accounts: Sendable {
         var writes: [RecordWrite] = [
             .put(Self.emailKey(email), ["userId": .string(user.userId.rawValue)], if: .recordAbsent),
             try user.putting(if: .recordAbsent),
-            try AuditEntry(userId: user.userId.rawValue, actorId: actor, action: "user.created", target: user.userId.rawValue, requestId: requestId, at: now).putting(),
         ]
         if isAdmin { writes.append(.update(Self.adminsKey, [.add("active", 1)], orCreate: true)) }
-        do { try await records.transact(writes) } catch RecordStoreError.conditionFailed(0, _) { throw IdentityError.emailInUse }
+        let entry = AuditEntry(userId: user.userId.rawValue, actorId: actor, action: "user.created", target: user.userId.rawValue, requestId: requestId, at: now)
+        do { try await trail.transact(writes, entry) } catch RecordStoreError.conditionFailed(0, _) { throw IdentityError.emailInUse }
         return user
     }
 
-    /// One transaction: the user, the count of admins, and the audit line.
+    /// One transaction: the user, the count of admins, what else belongs to it, and the audit entry.
     func change(_ user: User, _ changes: [Change], if condition: Condition, admins: Int = 0, more: [RecordWrite] = [], audit: AuditEntry) async throws {
-        var writes: [RecordWrite] = [.update(user.key, changes, if: condition), try audit.putting()]
+        var writes: [RecordWrite] = [.update(user.key, changes, if: condition)]
         if admins != 0 {
             writes.append(.update(Self.adminsKey, [.add("active", admins)], orCreate: admins > 0, if: admins < 0 ? .greaterThan("active", 1) : nil))
         }
-        do { try await records.transact(writes + more) } catch RecordStoreError.conditionFailed(let index, _) {
+        do { try await trail.transact(writes + more, audit) } catch RecordStoreError.conditionFailed(let index, _) {
             states.forget(user.userId)
-            throw index == 2 && admins < 0 ? IdentityError.lastAdmin : IdentityError.notFound
+            throw index == 1 && admins < 0 ? IdentityError.lastAdmin : IdentityError.notFound
         }
         states.forget(user.userId)
     }

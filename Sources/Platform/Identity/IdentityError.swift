@@ -28,6 +28,10 @@ public enum IdentityError: Error, Sendable, Equatable {
     case selfModification
     /// 409 `last-admin`
     case lastAdmin
+    /// A wrong or spent code of the second factor. 401 `invalid-credentials`
+    case invalidCode
+    /// What the second factor's present state does not allow. 409 `invalid-state`, with a sentence.
+    case invalidState(String)
     /// Too many passwords to check at once. 503 `unavailable`
     case busy(retryAfter: Duration)
 }

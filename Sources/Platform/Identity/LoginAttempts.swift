@@ -13,8 +13,9 @@ struct LoginAttempts: Sendable {
     let records: any RecordStore
     let time: any TimeSource
 
+    /// - Returns: whether this attempt, if it fails, is one that closes the door.
     /// - Throws: ``IdentityError/tooManyAttempts(retryAfter:)``, and then nothing is counted.
-    func begin(_ email: String) async throws {
+    func begin(_ email: String) async throws -> Bool {
         let key = Self.key(email)
         for _ in 0..<20 {
             let now = time.now()
@@ -28,10 +29,21 @@ struct LoginAttempts: Sendable {
             let unchanged: Condition = record == nil ? .recordAbsent : .equals("count", .value(.int(count - 1)))
             do {
                 try await records.put(key, document, expiresAt: now + Self.memory, if: unchanged)
-                return
+                return count >= Self.free
             } catch RecordStoreError.conditionFailed { continue }
         }
         throw IdentityError.tooManyAttempts(retryAfter: .seconds(1))
+    }
+
+    /// A right password of somebody whose second factor is still to come: this attempt was no failure, but earlier ones, wrong
+    /// codes among them, stay counted. Else whoever knows the password could guess codes without end.
+    func forgive(_ email: String) async throws {
+        let key = Self.key(email)
+        do {
+            let after = try await records.write(.update(key, [.add("count", -1)], if: .greaterThan("count", 0)), returning: .after)
+            guard let count = after?.document["count"]?.int, count < Self.free else { return }
+            try await records.update(key, [.remove("lockedUntil")], if: .lessThan("count", .value(.int(Self.free))))
+        } catch RecordStoreError.conditionFailed { /* wiped by a success, or locked by a failure, that came in between */ }
     }
 
     func succeeded(_ email: String) async throws { try await records.delete(Self.key(email)) }
@@ -40,5 +52,5 @@ struct LoginAttempts: Sendable {
     static func lock(after count: Int) -> TimeInterval { min(longestLock, firstLock * pow(2, Double(min(count - free, 20)))) }
 
     /// By digest: an e-mail that somebody tried is nobody's business.
-    private static func key(_ email: String) -> RecordKey { RecordKey(Tables.loginAttempts, Digest.sha256Hex("email/" + email.lowercased()), "attempts") }
+    static func key(_ email: String) -> RecordKey { RecordKey(Tables.loginAttempts, Digest.sha256Hex("email/" + email.lowercased()), "attempts") }
 }

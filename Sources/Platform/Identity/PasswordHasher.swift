@@ -53,6 +53,7 @@ public final class PasswordHasher: Sendable {
 
     /// Whether the password is the stored one. Without a stored one it does the same work and says no (SEC-11).
     public func verify(_ password: Secret, stored: String?) async throws -> Bool {
+        if let imported = stored.flatMap(BcryptHash.init) { return try await inTurn { imported.matches(password) } }
         let parsed = stored.flatMap(Self.parse)
         let (cost, salt, hash) = parsed ?? Self.parse(dummy) ?? (self.cost, [], [])
         let matches = try await inTurn { () -> Bool in

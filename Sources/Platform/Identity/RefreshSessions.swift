@@ -19,8 +19,10 @@ struct RefreshSession: Entity {
     var recordExpiry: Date? { expiresAt + 1 }
 }
 
-/// The single use that a temporary password buys: to choose a new one (SEC-09).
-struct PasswordChallenge: Entity {
+/// What a right password buys where it is not enough: choosing a new one (SEC-09), or showing or setting up the second factor
+/// (SEC-12). Which of them says the class of its token.
+struct Challenge: Entity {
+    static let lifetime: TimeInterval = 600
     var challengeId: String
     var userId: UserID
     var hash: String
@@ -31,11 +33,18 @@ struct PasswordChallenge: Entity {
     static func key(_ id: String) -> RecordKey { RecordKey(table, id, "challenge") }
     var key: RecordKey { Self.key(challengeId) }
     var recordExpiry: Date? { expiresAt + 1 }
+    /// Fails when it was used before.
+    var use: RecordWrite { .delete(key, if: .equals("hash", .value(.string(hash)))) }
 }
 
 /// An opaque token of one class (SEC-13): the class is in its text and in what is hashed, so that none passes for another.
 struct OpaqueToken: Sendable {
-    enum Class: String, Sendable { case refresh = "r1", challenge = "c1" }
+    enum Class: String, Sendable {
+        case refresh = "r1"
+        case newPassword = "c1"
+        case code = "t1"
+        case enrolment = "e1"
+    }
     let kind: Class
     let id: String
     let text: Secret
@@ -78,7 +87,7 @@ struct RefreshSessions: Sendable {
 
     /// Exchanges a token for the next one. The old token's session must still be allowed by `mayLive`.
     /// - Throws: ``IdentityError/tokenSuperseded``, ``IdentityError/tokenReused`` (the session has ended), ``IdentityError/unauthenticated``
-    func rotate(_ text: Secret, mayLive: (RefreshSession) async throws -> Void) async throws -> (session: RefreshSession, token: Secret) {
+    func rotate(_ text: Secret, requestId: String?, mayLive: (RefreshSession) async throws -> Void) async throws -> (session: RefreshSession, token: Secret) {
         guard let presented = OpaqueToken(text, as: .refresh) else { throw IdentityError.unauthenticated }
         // A second look only when another refresh came between.
         for _ in 0..<3 {
@@ -90,7 +99,7 @@ struct RefreshSessions: Sendable {
                 if let previous = session.previousHash, Digest.sameSecret(previous, presented.hash), now.timeIntervalSince(session.rotatedAt) <= Self.grace {
                     throw IdentityError.tokenSuperseded
                 }
-                try await revoke(session, because: "user.refresh-reused")
+                try await revoke(session, because: "user.refresh-reused", requestId)
                 throw IdentityError.tokenReused
             }
             do { try await mayLive(session) } catch {
@@ -118,7 +127,12 @@ struct RefreshSessions: Sendable {
         return known.contains { Digest.sameSecret($0, token.hash) } ? session : nil
     }
 
-    func close(_ session: RefreshSession) async throws { try await records.delete(session.key) }
+    /// False when somebody else closed it before.
+    func close(_ session: RefreshSession, _ entry: AuditEntry) async throws -> Bool {
+        do { try await AuditTrail(records: records).transact([.delete(session.key, if: .recordExists)], entry) }
+        catch RecordStoreError.conditionFailed(0, _) { return false }
+        return true
+    }
 
     /// Removes what is left of a user's sessions and challenges. They are dead already by `tokensValidFrom`; this is tidying.
     func closeAll(of userId: UserID, before instant: Date) async throws {
@@ -130,8 +144,10 @@ struct RefreshSessions: Sendable {
         } while query.cursor != nil
     }
 
-    private func revoke(_ session: RefreshSession, because action: String) async throws {
-        let entry = AuditEntry(userId: session.userId.rawValue, actorId: AuditEntry.system, action: action, at: time.now())
-        try await records.transact([.delete(session.key), entry.putting()])
+    private func revoke(_ session: RefreshSession, because action: String, _ requestId: String?) async throws {
+        let entry = AuditEntry(userId: session.userId.rawValue, actorId: AuditEntry.system, action: action, requestId: requestId, at: time.now())
+        // Of several who notice at once, one ends the session and writes it down.
+        do { try await AuditTrail(records: records).transact([.delete(session.key, if: .recordExists)], entry) }
+        catch RecordStoreError.conditionFailed(0, _) {}
     }
 }

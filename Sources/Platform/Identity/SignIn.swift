@@ -9,78 +9,81 @@ public struct TokenPair: Sendable {
     /// Seconds.
     public var refreshExpiresIn: Int
     public var userId: UserID
-
-    /// The answer of API.md §2.2. The only place that spells the tokens out.
-    public func document() -> Document {
-        [
-            "accessToken": .string(accessToken.reveal()), "tokenType": "Bearer", "expiresIn": .int(expiresIn), "refreshToken": .string(refreshToken.reveal()),
-            "refreshExpiresIn": .int(refreshExpiresIn), "userId": .string(userId.rawValue),
-        ]
-    }
 }
 
 public enum LoginOutcome: Sendable {
     case signedIn(TokenPair)
-    /// The password was a temporary one: the token, good for ten minutes and one use, pays for a new one and nothing else.
-    case newPasswordRequired(challenge: Secret, expiresIn: Int)
+    /// The password is right and not enough: the token, good for ten minutes and one use, pays for the next step and nothing else.
+    case challenged(Step, challenge: Secret, expiresIn: Int)
 
-    public func document() -> Document {
-        switch self {
-        case .signedIn(let pair): pair.document()
-        case .newPasswordRequired(let challenge, let seconds):
-            ["challengeName": "NEW_PASSWORD_REQUIRED", "challengeToken": .string(challenge.reveal()), "expiresIn": .int(seconds)]
+    public enum Step: String, Sendable {
+        /// The password was a temporary one.
+        case newPassword = "NEW_PASSWORD_REQUIRED"
+        case code = "TOTP_REQUIRED"
+        case enrolment = "TOTP_ENROLMENT_REQUIRED"
+        var tokenClass: OpaqueToken.Class {
+            switch self {
+            case .newPassword: .newPassword
+            case .code: .code
+            case .enrolment: .enrolment
+            }
         }
     }
 }
 
 /// Log-in, refresh, log-out and change of password (API.md §2.2). Errors: ``IdentityError``, ``RecordStoreError``.
 public struct SignIn: Sendable {
-    static let challengeLifetime: TimeInterval = 600
     let records: any RecordStore
     let accounts: Accounts
     let issuer: TokenIssuer
     let hasher: PasswordHasher
+    let factors: SecondFactors
+    let policy: PlatformConfiguration.SecondFactorPolicy
     let time: any TimeSource
-    private var attempts: LoginAttempts { LoginAttempts(records: records, time: time) }
-    private var sessions: RefreshSessions { RefreshSessions(records: records, time: time) }
+    var attempts: LoginAttempts { LoginAttempts(records: records, time: time) }
+    var sessions: RefreshSessions { RefreshSessions(records: records, time: time) }
 
-    public init(records: any RecordStore, accounts: Accounts, issuer: TokenIssuer, hasher: PasswordHasher, time: any TimeSource = SystemTime()) {
-        self.records = records; self.accounts = accounts; self.issuer = issuer; self.hasher = hasher; self.time = time
+    /// - Parameters:
+    ///   - secrets: holds the shared secrets of second factors.
+    ///   - policy: whether administrators must have one.
+    public init(
+        records: any RecordStore, secrets: any SecretStore, stage: String, accounts: Accounts, issuer: TokenIssuer, hasher: PasswordHasher,
+        adminSecondFactor policy: PlatformConfiguration.SecondFactorPolicy = .optional, time: any TimeSource = SystemTime()
+    ) {
+        self.records = records; self.accounts = accounts; self.issuer = issuer; self.hasher = hasher; self.policy = policy; self.time = time
+        factors = SecondFactors(secrets: secrets, stage: stage, time: time)
     }
 
     public func login(email: String, password: Secret, requestId: String? = nil) async throws -> LoginOutcome {
         // Before anything is hashed. A text that cannot be an address has no account, and no count either.
         guard (try? Accounts.check(email: email)) != nil, password.reveal().utf8.count <= 512 else {
             _ = try await hasher.verify(Secret(""), stored: nil)
+            try await auditFailure(nil, "user.login-failed", closes: false, requestId)
             throw IdentityError.invalidCredentials
         }
-        try await attempts.begin(email)
+        let closes = try await attempts.begin(email)
         let found = try await accounts.user(email: email)
         let user = found?.status == .deleted ? nil : found
         let right = try await hasher.verify(password, stored: user?.passwordHash)
         guard let user, right else {
-            if let user { try await audit(user, "user.login-failed", requestId) }
+            try await auditFailure(user, "user.login-failed", closes: closes, requestId)
             throw IdentityError.invalidCredentials
         }
-        try await attempts.succeeded(email)
+        try await passed(user)
         guard user.status == .active else {
-            try await audit(user, "user.login-suspended", requestId)
+            try await accounts.trail.append(entry(user, "user.login-suspended", requestId))
             throw IdentityError.accountSuspended
         }
-        if user.mustChange {
-            let now = time.now(), token = OpaqueToken(.challenge)
-            try await records.put(PasswordChallenge(challengeId: token.id, userId: user.userId, hash: token.hash, createdAt: now, expiresAt: now + Self.challengeLifetime), if: .recordAbsent)
-            return .newPasswordRequired(challenge: token.text, expiresIn: Int(Self.challengeLifetime))
-        }
-        try await noteLogin(user, password: password, requestId)
-        return .signedIn(try await open(user))
+        if user.mustChange { return try await challenge(user, .newPassword) }
+        try await upgrade(user, password)
+        return try await admit(user, requestId)
     }
 
-    public func refresh(_ token: Secret) async throws -> TokenPair {
+    public func refresh(_ token: Secret, requestId: String? = nil) async throws -> TokenPair {
         var user: User?
-        let (session, next) = try await sessions.rotate(token) { session in
+        let (session, next) = try await sessions.rotate(token, requestId: requestId) { session in
             user = try await accounts.user(session.userId)
-            guard let user, user.status == .active, Self.lives(session.createdAt, user) else { throw IdentityError.unauthenticated }
+            guard let user, user.status == .active, Self.lives(session.createdAt, user), !lacksFactor(user) else { throw IdentityError.unauthenticated }
         }
         guard let user else { throw IdentityError.unauthenticated }
         return try await pair(user, refreshToken: next, expiresAt: session.expiresAt)
@@ -88,46 +91,86 @@ public struct SignIn: Sendable {
 
     /// Ends the token's session, or with `everywhere` every session and access token of its user. An unknown token is fine.
     public func logout(_ token: Secret, everywhere: Bool = false, requestId: String? = nil) async throws {
-        guard let session = try await sessions.find(token) else { return }
-        try await sessions.close(session)
-        guard everywhere, let user = try await accounts.user(session.userId), Self.lives(session.createdAt, user) else { return }
+        guard let session = try await sessions.find(token), let user = try await accounts.user(session.userId) else { return }
+        guard everywhere, Self.lives(session.createdAt, user) else {
+            _ = try await sessions.close(session, entry(user, "user.logout", requestId))
+            return
+        }
         let now = time.now()
         try await accounts.change(
-            user, [.set("tokensValidFrom", .string(Timestamp.text(now)))], if: .recordExists,
-            audit: AuditEntry(userId: user.userId.rawValue, actorId: user.userId.rawValue, action: "user.logout-everywhere", requestId: requestId, at: now))
+            user, [.set("tokensValidFrom", .string(Timestamp.text(now)))], if: .recordExists, more: [.delete(session.key)],
+            audit: entry(user, "user.logout-everywhere", requestId))
         try await sessions.closeAll(of: user.userId, before: now)
     }
 
     /// By the signed-in user. Every other session ends. A wrong current password counts for the lockout.
     public func changePassword(of userId: UserID, current: Secret, new: Secret, requestId: String? = nil) async throws -> TokenPair {
-        guard let user = try await accounts.user(userId), user.status != .deleted else { throw IdentityError.unauthenticated }
-        guard user.status == .active else { throw IdentityError.accountSuspended }
+        let user = try await signedIn(userId)
         try PasswordPolicy.check(new, email: user.email)
-        try await attempts.begin(user.email)
-        guard try await hasher.verify(current, stored: user.passwordHash) else { throw IdentityError.invalidCredentials }
-        try await attempts.succeeded(user.email)
+        try await prove(user, current, requestId)
         guard !Digest.sameSecret(current.reveal(), new.reveal()) else { throw IdentityError.weakPassword("The new password must differ from the current one.") }
-        return try await set(new, for: user, requestId, consuming: nil)
+        try await set(new, for: user, requestId)
+        return try await open(user)
     }
 
-    /// By the holder of a challenge token; who that is says the token alone.
-    public func changePassword(challenge: Secret, new: Secret, requestId: String? = nil) async throws -> TokenPair {
-        guard let token = OpaqueToken(challenge, as: .challenge), let stored = try await records.get(PasswordChallenge.self, PasswordChallenge.key(token.id)),
-            Digest.sameSecret(stored.hash, token.hash), time.now() < stored.expiresAt,
-            let user = try await accounts.user(stored.userId), user.status == .active, user.mustChange, Self.lives(stored.createdAt, user)
-        else { throw IdentityError.unauthenticated }
+    /// By the holder of a challenge token; who that is says the token alone. Somebody with a second factor must show it next.
+    public func changePassword(challenge text: Secret, new: Secret, requestId: String? = nil) async throws -> LoginOutcome {
+        guard let (challenge, user) = try await open(challenge: text, as: .newPassword), user.mustChange else { throw IdentityError.unauthenticated }
         try PasswordPolicy.check(new, email: user.email)
         guard try await !hasher.verify(new, stored: user.passwordHash) else { throw IdentityError.weakPassword("The new password must differ from the current one.") }
-        return try await set(new, for: user, requestId, consuming: stored)
+        try await set(new, for: user, requestId, more: [challenge.use])
+        if user.hasSecondFactor { return try await self.challenge(user, .code) }
+        if lacksFactor(user) { return try await self.challenge(user, .enrolment) }
+        return .signedIn(try await open(user))
     }
+
+    /// Who is signed in, as far as a server that trusts this issuer must know it.
+    public func account(_ userId: UserID) async throws -> User { try await signedIn(userId) }
 
     // MARK: Steps
 
-    private func set(_ password: Secret, for user: User, _ requestId: String?, consuming challenge: PasswordChallenge?) async throws -> TokenPair {
+    /// What follows a right password that need not be changed.
+    private func admit(_ user: User, _ requestId: String?) async throws -> LoginOutcome {
+        if user.hasSecondFactor { return try await challenge(user, .code) }
+        if lacksFactor(user) { return try await challenge(user, .enrolment) }
+        try await noteLogin(user, requestId)
+        return .signedIn(try await open(user))
+    }
+
+    private func lacksFactor(_ user: User) -> Bool { user.isAdmin && policy == .required && !user.hasSecondFactor }
+
+    private func challenge(_ user: User, _ step: LoginOutcome.Step) async throws -> LoginOutcome {
+        let now = time.now(), token = OpaqueToken(step.tokenClass)
+        let challenge = Challenge(challengeId: token.id, userId: user.userId, hash: token.hash, createdAt: now, expiresAt: now + Challenge.lifetime)
+        try await records.put(challenge, if: .recordAbsent)
+        return .challenged(step, challenge: token.text, expiresIn: Int(Challenge.lifetime))
+    }
+
+    /// The account behind an access token, as it is now.
+    func signedIn(_ userId: UserID) async throws -> User {
+        guard let user = try await accounts.user(userId), user.status != .deleted else { throw IdentityError.unauthenticated }
+        guard user.status == .active else { throw IdentityError.accountSuspended }
+        return user
+    }
+
+    /// The signed-in person's own password once more.
+    func prove(_ user: User, _ password: Secret, _ requestId: String?) async throws {
+        let closes = try await attempts.begin(user.email)
+        guard try await hasher.verify(password, stored: user.passwordHash) else {
+            try await auditFailure(user, "user.password-failed", closes: closes, requestId)
+            throw IdentityError.invalidCredentials
+        }
+        try await passed(user)
+    }
+
+    private func passed(_ user: User) async throws {
+        if user.hasSecondFactor { try await attempts.forgive(user.email) } else { try await attempts.succeeded(user.email) }
+    }
+
+    private func set(_ password: Secret, for user: User, _ requestId: String?, more: [RecordWrite] = []) async throws {
         let hash = try await hasher.hash(password)
         let now = time.now()
-        // A second use of the challenge finds it gone; so does one whose user was changed meanwhile.
-        let more = challenge.map { [RecordWrite.delete($0.key, if: .equals("hash", .value(.string($0.hash))))] } ?? []
+        // A second use of a challenge finds it gone; so does one whose user was changed meanwhile.
         let unchanged: Condition = user.passwordHash.map { .equals("passwordHash", .value(.string($0))) } ?? .absent("passwordHash")
         do {
             try await accounts.change(
@@ -136,27 +179,26 @@ public struct SignIn: Sendable {
                     .set("passwordHash", .string(hash)), .set("mustChange", false), .set("tokensValidFrom", .string(Timestamp.text(now))),
                     .set("lastLogin", .string(Timestamp.text(now))), .add("revision", 1),
                 ],
-                if: .and([unchanged, .equals("status", "active")]), more: more,
-                audit: AuditEntry(userId: user.userId.rawValue, actorId: user.userId.rawValue, action: "user.password-changed", requestId: requestId, at: now))
+                if: .and([unchanged, .equals("status", "active")]), more: more, audit: entry(user, "user.password-changed", requestId))
         } catch IdentityError.notFound { throw IdentityError.unauthenticated }
         try await sessions.closeAll(of: user.userId, before: now)
-        return try await open(user)
     }
 
-    private func noteLogin(_ user: User, password: Secret, _ requestId: String?) async throws {
-        let now = time.now()
+    func noteLogin(_ user: User, _ requestId: String?) async throws {
         do {
-            try await accounts.change(
-                user, [.set("lastLogin", .string(Timestamp.text(now)))], if: .equals("status", "active"),
-                audit: AuditEntry(userId: user.userId.rawValue, actorId: user.userId.rawValue, action: "user.login", requestId: requestId, at: now))
+            try await accounts.change(user, [.set("lastLogin", .string(Timestamp.text(time.now())))], if: .equals("status", "active"), audit: entry(user, "user.login", requestId))
         } catch IdentityError.notFound { throw IdentityError.invalidCredentials }
+    }
+
+    /// A hash that was made with less work, or elsewhere, is made anew while the password is at hand.
+    private func upgrade(_ user: User, _ password: Secret) async throws {
         guard let stored = user.passwordHash, hasher.isWeaker(stored) else { return }
         let hash = try await hasher.hash(password)
         do { try await records.update(user.key, [.set("passwordHash", .string(hash))], if: .equals("passwordHash", .value(.string(stored)))) }
         catch RecordStoreError.conditionFailed { /* changed or upgraded meanwhile: theirs counts */ }
     }
 
-    private func open(_ user: User) async throws -> TokenPair {
+    func open(_ user: User) async throws -> TokenPair {
         let session = try await sessions.open(for: user.userId)
         return try await pair(user, refreshToken: session.token, expiresAt: session.expiresAt)
     }
@@ -167,12 +209,21 @@ public struct SignIn: Sendable {
             refreshExpiresIn: Int(expiresAt.timeIntervalSince(time.now())), userId: user.userId)
     }
 
-    private func audit(_ user: User, _ action: String, _ requestId: String?) async throws {
-        try await records.put(AuditEntry(userId: user.userId.rawValue, actorId: AuditEntry.system, action: action, requestId: requestId, at: time.now()))
+    /// By the user themselves.
+    func entry(_ user: User, _ action: String, _ requestId: String?) -> AuditEntry {
+        AuditEntry(userId: user.userId.rawValue, actorId: user.userId.rawValue, action: action, requestId: requestId, at: time.now())
+    }
+
+    /// A failure on the trail of the account that was aimed at; of none, on the platform's, without the address that was tried.
+    func auditFailure(_ user: User?, _ action: String, closes: Bool, _ requestId: String?) async throws {
+        let owner = user?.userId.rawValue ?? AuditEntry.platform
+        for action in closes ? [action, "user.locked-out"] : [action] {
+            try await accounts.trail.append(AuditEntry(userId: owner, actorId: AuditEntry.system, action: action, requestId: requestId, at: time.now()))
+        }
     }
 
     /// Whether something made then outlived the last end of all sessions. Stored times are cut to milliseconds.
-    private static func lives(_ made: Date, _ user: User) -> Bool {
+    static func lives(_ made: Date, _ user: User) -> Bool {
         user.tokensValidFrom.map { made.timeIntervalSince($0) > -0.0005 } ?? true
     }
 }

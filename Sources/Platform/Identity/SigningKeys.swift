@@ -8,7 +8,7 @@ import Platform
 /// are known and published, so that no verifier meets an unknown key when they change every 90 days.
 ///
 /// The first key is made in the background of the first start: 2048 bits take some 100 ms, later starts only read.
-public actor SigningKeys {
+public actor SigningKeys: VerificationKeys {
     public static let lifetime: TimeInterval = 90 * 86_400
     /// How long a set read from the store is good on another node; an unknown key id asks again at most this often.
     static let reload: TimeInterval = 60
@@ -73,6 +73,8 @@ public actor SigningKeys {
         if let fresh = try? await load() { self.ring = fresh; return fresh.ids.contains(id) }
         return false
     }
+
+    func collection(knowing id: String) async throws -> JWTKeyCollection? { try await knows(id) ? try await keys().collection : nil }
 
     /// Makes the next key where it is missing, and moves on after 90 days. Call at start and then daily; any node may.
     public func rotateIfDue() async throws {

@@ -171,27 +171,33 @@ struct QuietScheduler: Scheduler {
 struct ScriptedSignIn: SignInService {
     static let pair = TokenPair(
         accessToken: Secret("access"), expiresIn: 900, refreshToken: Secret("refresh"), refreshExpiresIn: 2_592_000, userId: World.alice)
-    func login(email: String, password: Secret, address: String) async throws -> SignInOutcome {
+    func login(email: String, password: Secret, requestId: String) async throws -> SignInOutcome {
         switch password.reveal() {
         case "right password": .tokens(Self.pair)
-        case "temporary": .newPasswordRequired(challenge: Secret("challenge"), expiresIn: 600)
+        case "temporary": .challenge(name: "NEW_PASSWORD_REQUIRED", token: Secret("challenge"), expiresIn: 600)
         default: throw SignInError.invalidCredentials
         }
     }
-    func refresh(_ token: Secret) async throws -> TokenPair {
+    func refresh(_ token: Secret, requestId: String) async throws -> TokenPair {
         switch token.reveal() {
         case "refresh": return Self.pair
         case "old": throw SignInError.tokenReused
         default: throw SignInError.invalidToken
         }
     }
-    func logout(_ token: Secret, everywhere: Bool) async throws {}
-    func changePassword(of user: UserID, current: Secret, new: Secret) async throws -> TokenPair {
+    func logout(_ token: Secret, everywhere: Bool, requestId: String) async throws {}
+    func changePassword(of user: UserID, current: Secret, new: Secret, requestId: String) async throws -> TokenPair {
         guard current.reveal() == "right password" else { throw SignInError.invalidCredentials }
         guard new.reveal().count >= 12 else { throw SignInError.weakPassword("At least 12 characters.") }
         return Self.pair
     }
-    func changePassword(challenge: Secret, new: Secret) async throws -> TokenPair { Self.pair }
+    func changePassword(challenge: Secret, new: Secret, requestId: String) async throws -> SignInOutcome { .tokens(Self.pair) }
+    func account(_ user: UserID) async throws -> User { throw SignInError.invalidToken }
+    func pay(challenge: Secret, code: String, requestId: String) async throws -> (pair: TokenPair, recoveryCodes: [Secret]?) { throw SignInError.invalidCode }
+    func enrol(challenge: Secret) async throws -> SecondFactorSecret { throw SignInError.invalidToken }
+    func enrol(_ user: UserID, currentPassword: Secret, requestId: String) async throws -> SecondFactorSecret { throw SignInError.invalidCredentials }
+    func confirmSecondFactor(of user: UserID, code: String, requestId: String) async throws -> [Secret] { throw SignInError.invalidCode }
+    func removeSecondFactor(of user: UserID, currentPassword: Secret, code: String, requestId: String) async throws { throw SignInError.invalidCode }
     func publicKeys() async throws -> Value { .object(["keys": .array([])]) }
 }
 
@@ -200,20 +206,20 @@ struct PlainUserAdministration: UserAdministration {
     let records: InMemoryRecordStore
     let time: ManualTime
 
-    func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool, by: By) async throws -> (user: User, temporaryPassword: Secret?) {
+    func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool, by admin: Administrator) async throws -> (user: User, temporaryPassword: Secret?) {
         let taken = try await records.query(User.self, RecordQuery(Tables.users, index: Tables.emailIndex, partition: email, limit: 1)).items
         guard taken.isEmpty else { throw UserAdministrationError.emailInUse }
         let user = User(userId: UserID(ULID.make(at: time.now())), email: email, displayName: displayName, plan: plan, isAdmin: isAdmin, at: time.now())
         try await records.put(user)
         return (user, Secret("temporary"))
     }
-    func setStatus(_ status: User.Status, of user: UserID, by: By) async throws {
-        if user == by.userId { throw UserAdministrationError.selfModification }
+    func setStatus(_ status: User.Status, of user: UserID, by admin: Administrator) async throws {
+        if user == admin.userId { throw UserAdministrationError.selfModification }
         try await records.update(User.key(user), [.set("status", .string(status.rawValue))], if: .recordExists)
     }
-    func resetPassword(of user: UserID, by: By) async throws -> Secret? { Secret("temporary") }
-    func delete(_ user: UserID, by: By) async throws {
-        if user == by.userId { throw UserAdministrationError.selfModification }
+    func resetPassword(of user: UserID, by admin: Administrator) async throws -> Secret? { Secret("temporary") }
+    func delete(_ user: UserID, by admin: Administrator) async throws {
+        if user == admin.userId { throw UserAdministrationError.selfModification }
         try await records.update(User.key(user), [.set("status", "deleted")], if: .recordExists)
     }
 }

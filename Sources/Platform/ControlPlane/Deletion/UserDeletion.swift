@@ -25,6 +25,17 @@ public struct UserDeletion: Sendable {
         try await deleteBots(of: user, by: by)
     }
 
+    /// What follows when the account was ended by others (the issuer's own routes, the operator at the machine). Repeatable.
+    public func ended(_ user: UserID, by: By) async throws {
+        let now = time.now()
+        do {
+            try await records.put(Tombstone(.user, user.rawValue, userId: user, at: now, purgeAt: now + purgeAfter.seconds), if: .recordAbsent)
+        } catch RecordStoreError.conditionFailed {
+            // Known already.
+        }
+        try await deleteBots(of: user, by: by)
+    }
+
     func deleteBots(of user: UserID, by: By) async throws {
         for bot in try await records.all(Bot.self, RecordQuery(Tables.bots, partition: user.rawValue, filter: .notEquals("status", "deleted"), limit: 200)) {
             do { try await bots.delete(bot, by: by) } catch ManagementError.notFound {

@@ -34,7 +34,7 @@ extension PlatformConfiguration {
                 )
             }
         }
-        for (name, url) in [("server.publicBaseURL", server.publicBaseURL), ("identity.issuer", identity.issuer)] {
+        for (name, url) in [("server.publicBaseURL", server.publicBaseURL), ("identity.issuer", identity.issuer), ("identity.remote", identity.remote)] {
             guard let url, let parts = URLComponents(string: url), parts.scheme?.lowercased() != "https" else { continue }
             guard NetworkBlock.isLoopback(host: parts.host ?? "") else {
                 throw ConfigurationError("\(values.named(name)) is '\(url)', but must begin with https:// unless its host is this machine.")
@@ -100,6 +100,12 @@ extension PlatformConfiguration {
         guard compute.fileMB <= compute.workspaceMB else {
             throw ConfigurationError(
                 "\(values.named("compute.fileMB")) is \(compute.fileMB), more than \(values.named("compute.workspaceMB")) = \(compute.workspaceMB).")
+        }
+        if identity.remote != nil, identity.backend != .local {
+            throw ConfigurationError("\(values.named("identity.remote")) belongs to identity.backend local, but \(values.named("identity.backend")) is \(identity.backend.rawValue).")
+        }
+        if let remote = identity.remote, remote == server.publicBaseURL {
+            throw ConfigurationError("\(values.named("identity.remote")) is this server's own address: name the one that `clawbot auth` listens at.")
         }
         if identity.backend == .cognito {
             guard values.origin("identity.issuer") != .fallback else {

@@ -86,6 +86,8 @@ extension ConfigurationKey {
         .init("identity.backend", .choice(["local", "cognito"]), "local"),
         .init("identity.issuer", .text),
         .init("identity.clientId", .text),
+        .init("identity.remote", .text),
+        .init("identity.adminSecondFactor", .choice(["optional", "required"])),
 
         .init("postgres.url", .secret),
         .init("aws.region", .text),

@@ -25,10 +25,13 @@ extension PlatformConfiguration {
             masterKeyFile: try values.text("secrets.masterKeyFile"),
             masterKeyCommand: try values.text("secrets.masterKeyCommand"))
         let compute = try loadCompute(&values)
+        let remote = try url("identity.remote", &values)
         let identity = Identity(
             backend: try choice(IdentityBackend.self, "identity.backend", &values),
-            issuer: try url("identity.issuer", default: server.publicBaseURL, &values),
-            clientId: try values.text("identity.clientId"))
+            // Without a name of its own an issuer is called as its process is.
+            issuer: try url("identity.issuer", default: remote ?? server.publicBaseURL, &values),
+            clientId: try values.text("identity.clientId"), remote: remote,
+            adminSecondFactor: try choice(SecondFactorPolicy.self, "identity.adminSecondFactor", default: server.isLoopback ? .optional : .required, &values))
         let postgresURL = try values.secret("postgres.url")
         let awsRegion = try values.text("aws.region")
         let channels = try loadChannels(&values)

@@ -16,6 +16,8 @@ public struct PlatformConfiguration: Sendable {
     public enum ComputeBackend: String, Sendable { case process, container, ecs, agentcore }
     public enum Sandbox: String, Sendable { case bubblewrap, none }
     public enum IdentityBackend: String, Sendable { case local, cognito }
+    /// Whether administrators need a second factor (SEC-12): usually where others can reach the server.
+    public enum SecondFactorPolicy: String, Sendable { case optional, required }
     public enum LogFormat: String, Sendable { case human, json }
 
     public struct Server: Sendable {
@@ -64,6 +66,9 @@ public struct PlatformConfiguration: Sendable {
         public var issuer: String?
         /// Cognito only.
         public var clientId: String?
+        /// Base URL of a `clawbot auth` process that keeps the accounts; nil = this process does.
+        public var remote: String?
+        public var adminSecondFactor: SecondFactorPolicy
     }
     public struct Channels: Sendable {
         public struct Telegram: Sendable { public var apiBaseURL: String; public var fileBaseURL: String }

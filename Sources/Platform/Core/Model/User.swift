@@ -36,6 +36,23 @@ public struct User: Entity {
         public init(expiresAt: Date, reserved: Int, month: String) { self.expiresAt = expiresAt; self.reserved = reserved; self.month = month }
     }
 
+    /// Time-based one-time passwords (RFC 6238). The secret itself is in the secret store, named by an id that changes with every enrolment.
+    public struct SecondFactor: Codable, Sendable, Hashable {
+        /// Another with every change: what a change is conditional on.
+        public var stamp: String
+        /// The secret that counts; nil = not enrolled.
+        public var secretId: String?
+        public var enabledAt: Date?
+        /// The newest time step that was accepted: it and those before are spent.
+        public var lastStep: Int?
+        /// Digests of the recovery codes not used yet.
+        public var recoveryHashes: [String]
+        /// A secret that was shown and waits for its first code.
+        public var pendingId: String?
+        public var pendingUntil: Date?
+        public init() { stamp = ""; recoveryHashes = [] }
+    }
+
     public var userId: UserID
     /// Constant, partitions `created-index`.
     public var kind = "user"
@@ -48,6 +65,8 @@ public struct User: Entity {
     public var groups: [String]
     public var passwordHash: String?
     public var mustChange: Bool
+    public var secondFactor: SecondFactor?
+    public var hasSecondFactor: Bool { secondFactor?.secretId != nil }
     /// Tokens issued before this instant are dead.
     public var tokensValidFrom: Date?
     public var usageMonth: String

@@ -53,6 +53,8 @@ public struct DeploymentFacts: Sendable {
     public var region: String
     public var sandboxed: Bool
     public var hasScheduler: Bool
+    /// Somebody else's sign-in page instead of ours.
+    public var usesCognito = false
     public init(version: String, issuer: URL, publicBaseURL: URL? = nil, region: String = "local", sandboxed: Bool, hasScheduler: Bool = true) {
         self.version = version; self.issuer = issuer; self.publicBaseURL = publicBaseURL ?? issuer; self.region = region; self.sandboxed = sandboxed; self.hasScheduler = hasScheduler
     }

@@ -1,23 +1,38 @@
 import Foundation
 import Platform
 
-/// Sign-in as the API needs it; the self-hosted issuer implements it, a foreign one (Cognito) does not exist here (404).
+/// Sign-in as the API needs it; the self-hosted issuer implements it. Where the issuer is somebody else's it does not exist here (404).
 public protocol SignInService: Sendable {
     /// Wrong e-mail, wrong password and deleted account are one error, in comparable time.
-    func login(email: String, password: Secret, address: String) async throws -> SignInOutcome
-    func refresh(_ token: Secret) async throws -> TokenPair
+    func login(email: String, password: Secret, requestId: String) async throws -> SignInOutcome
+    func refresh(_ token: Secret, requestId: String) async throws -> TokenPair
     /// Never fails for an unknown token.
-    func logout(_ token: Secret, everywhere: Bool) async throws
-    func changePassword(of user: UserID, current: Secret, new: Secret) async throws -> TokenPair
-    func changePassword(challenge: Secret, new: Secret) async throws -> TokenPair
+    func logout(_ token: Secret, everywhere: Bool, requestId: String) async throws
+    func changePassword(of user: UserID, current: Secret, new: Secret, requestId: String) async throws -> TokenPair
+    func changePassword(challenge: Secret, new: Secret, requestId: String) async throws -> SignInOutcome
+    /// The account behind an access token, as it is now.
+    func account(_ user: UserID) async throws -> User
+    /// A code of the second factor, or the first one of a new factor, pays the challenge.
+    func pay(challenge: Secret, code: String, requestId: String) async throws -> (pair: TokenPair, recoveryCodes: [Secret]?)
+    func enrol(challenge: Secret) async throws -> SecondFactorSecret
+    func enrol(_ user: UserID, currentPassword: Secret, requestId: String) async throws -> SecondFactorSecret
+    func confirmSecondFactor(of user: UserID, code: String, requestId: String) async throws -> [Secret]
+    func removeSecondFactor(of user: UserID, currentPassword: Secret, code: String, requestId: String) async throws
     /// The JSON Web Key Set: current, previous and next public key.
     func publicKeys() async throws -> Value
 }
 
 public enum SignInOutcome: Sendable {
     case tokens(TokenPair)
-    /// The password must be changed first.
-    case newPasswordRequired(challenge: Secret, expiresIn: Int)
+    /// Something comes first: `NEW_PASSWORD_REQUIRED`, `TOTP_REQUIRED`, `TOTP_ENROLMENT_REQUIRED`.
+    case challenge(name: String, token: Secret, expiresIn: Int)
+}
+
+/// What an authenticator app needs.
+public struct SecondFactorSecret: Sendable {
+    public var secret: Secret
+    public var uri: Secret
+    public init(secret: Secret, uri: Secret) { self.secret = secret; self.uri = uri }
 }
 
 public struct TokenPair: Sendable {
@@ -39,6 +54,10 @@ public enum SignInError: Error, Sendable {
     case tooManyAttempts(retryAfter: Int)
     /// A refresh or challenge token that is unknown, used or expired.
     case invalidToken
+    /// A wrong or spent code of the second factor.
+    case invalidCode
+    /// A sentence about what the second factor's state does not allow.
+    case invalidState(String)
     case tokenReused, tokenSuperseded
     /// A sentence about the new password.
     case weakPassword(String)
@@ -52,6 +71,8 @@ public enum SignInError: Error, Sendable {
         case .tooManyAttempts(let seconds):
             Problem(.tooManyAttempts, "Too many failed attempts. Try again in \(seconds) s.", headers: [.retryAfter: String(seconds)])
         case .invalidToken: .unauthenticated
+        case .invalidCode: Problem(.invalidCredentials, "The code is not right, or it was used before.")
+        case .invalidState(let sentence): Problem(.invalidState, sentence)
         case .tokenReused: Problem(.tokenReused, "This refresh token was used before. The session has ended; sign in again.")
         case .tokenSuperseded: Problem(.tokenSuperseded, "A newer refresh token exists for this session.")
         case .weakPassword(let sentence): .invalid("newPassword", sentence)
@@ -60,26 +81,47 @@ public enum SignInError: Error, Sendable {
     }
 }
 
+/// The administrator who asks, with what a separate issuer needs to see for itself.
+public struct Administrator: Sendable {
+    public var userId: UserID
+    public var token: Secret
+    public var requestId: String
+    public init(userId: UserID, token: Secret, requestId: String) { self.userId = userId; self.token = token; self.requestId = requestId }
+}
+
 /// Accounts as administrators handle them.
 public protocol UserAdministration: Sendable {
     /// Returns the new user and, self-hosted, the password to hand over once.
-    func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool, by: By) async throws -> (user: User, temporaryPassword: Secret?)
+    func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool, by admin: Administrator) async throws -> (user: User, temporaryPassword: Secret?)
     /// Suspending ends all sessions.
-    func setStatus(_ status: User.Status, of user: UserID, by: By) async throws
-    func resetPassword(of user: UserID, by: By) async throws -> Secret?
-    func delete(_ user: UserID, by: By) async throws
+    func setStatus(_ status: User.Status, of user: UserID, by admin: Administrator) async throws
+    func resetPassword(of user: UserID, by admin: Administrator) async throws -> Secret?
+    func delete(_ user: UserID, by admin: Administrator) async throws
+}
+
+extension Call {
+    /// The signed-in administrator. Only for routes whose access demands one.
+    var administrator: Administrator {
+        get throws {
+            guard let caller, caller.identity.isAdmin else { throw Problem.forbidden }
+            return Administrator(userId: caller.userId, token: caller.token, requestId: requestId)
+        }
+    }
 }
 
 public enum UserAdministrationError: Error, Sendable {
     case emailInUse, notFound, selfModification, lastAdmin
     /// A sentence about the e-mail address.
     case invalidEmail(String)
+    /// The cause is for the log.
+    case upstreamFailed(cause: String)
 
     var problem: Problem {
         switch self {
         case .emailInUse: Problem(.alreadyExists, "A user with that e-mail exists already.")
         case .notFound: .notFound
         case .invalidEmail(let sentence): .invalid("email", sentence)
+        case .upstreamFailed: Problem(.upstreamFailed, "The sign-in service does not answer. Nothing was changed; try again.")
         case .selfModification: Problem(.selfModification, "You cannot do that to your own account.")
         case .lastAdmin: Problem(.lastAdmin, "This is the last administrator.")
         }

@@ -103,7 +103,16 @@ enum Shapes {
         Field("currentPassword", .text(password)), Field("challengeToken", .text(token)), Field("newPassword", .text(password), required: true),
     ])
 
+    private static let oneTimeCode = TextRule(scalars: 1...64)
+    static let secondFactor = Shape.record([Field("challengeToken", .text(token), required: true), Field("code", .text(oneTimeCode), required: true)])
+    static let secondFactorEnrolment = Shape.record([Field("challengeToken", .text(token)), Field("currentPassword", .text(password))])
+    static let secondFactorCode = Shape.record([Field("code", .text(oneTimeCode), required: true)])
+    static let secondFactorRemoval = Shape.record([Field("currentPassword", .text(password), required: true), Field("code", .text(oneTimeCode), required: true)])
+
     static let empty = Shape.record([])
+    static let newAccount = Shape.record([
+        Field("email", .text(.email), required: true), Field("displayName", .text(.name(1...100))), Field("isAdmin", .boolean),
+    ])
     static let newUser = Shape.record([
         Field("email", .text(.email), required: true), Field("displayName", .text(.name(1...100))),
         Field("plan", .choice(Plan.allCases.map(\.rawValue))), Field("isAdmin", .boolean),

@@ -21,7 +21,7 @@ extension API {
                 try await answering {
                     let created = try await services.users.create(
                         email: (call.body["email"]?.string ?? "").lowercased(), displayName: call.body["displayName"]?.string,
-                        plan: call.body["plan"]?.string.flatMap(Plan.init) ?? .free, isAdmin: call.body["isAdmin"]?.bool ?? false, by: call.by)
+                        plan: call.body["plan"]?.string.flatMap(Plan.init) ?? .free, isAdmin: call.body["isAdmin"]?.bool ?? false, by: call.administrator)
                     var fields = try view(await services.plans.adopt(created.user)).object ?? [:]
                     if let password = created.temporaryPassword { fields["temporaryPassword"] = .string(password.reveal()) }
                     return .created(.object(fields), at: "\(path)/\(created.user.userId.rawValue)")
@@ -39,7 +39,7 @@ extension API {
                 answers: [.ok(Schemas.user)], problems: [.selfModification, .lastAdmin, .upstreamFailed], resource: someUser) { call, user in
                 try await answering {
                     let status = call.body["status"]?.string.flatMap(User.Status.init) ?? .active
-                    try await services.users.setStatus(status, of: user.userId, by: call.by)
+                    try await services.users.setStatus(status, of: user.userId, by: call.administrator)
                     await services.notices.userChanged(user.userId)
                     return .json(try view(await someUser(call)))
                 }
@@ -48,7 +48,8 @@ extension API {
                 .post, path + "/{userId}/reset-password", "Ends all sessions; the temporary password is shown once.", access: .admin, body: .json(Shapes.empty),
                 answers: [.ok(Schemas.temporaryPassword)], problems: [.upstreamFailed], resource: someUser) { call, user in
                 try await answering {
-                    let password = try await services.users.resetPassword(of: user.userId, by: call.by)
+                    let password = try await services.users.resetPassword(of: user.userId, by: call.administrator)
+                    await services.notices.userChanged(user.userId)
                     return .json(.fields(["temporaryPassword": password.map { .string($0.reveal()) }]))
                 }
             },
@@ -56,8 +57,8 @@ extension API {
                 .delete, path + "/{userId}", "Deletes a user and their bots; data is purged later.", access: .admin, answers: [.noContent],
                 problems: [.selfModification, .lastAdmin, .upstreamFailed], resource: someUser) { call, user in
                 try await answering {
-                    let by = try call.by
-                    try await services.userDeletion.delete(user.userId, by: by) { try await services.users.delete(user.userId, by: by) }
+                    let administrator = try call.administrator
+                    try await services.userDeletion.delete(user.userId, by: call.by) { try await services.users.delete(user.userId, by: administrator) }
                     await services.notices.userChanged(user.userId)
                     return .noContent
                 }

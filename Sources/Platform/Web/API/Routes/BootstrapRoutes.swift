@@ -11,7 +11,7 @@ extension API {
 
     private var configuration: Value {
         .object([
-            "version": .string(facts.version), "authMode": services.signIn == nil ? "cognito" : "oidc",
+            "version": .string(facts.version), "authMode": .string(facts.usesCognito ? "cognito" : "oidc"),
             "issuer": .string(facts.issuer.absoluteString), "region": .string(facts.region),
             "channelTypes": .array(services.channels.types.filter { ChannelShapes.credentials($0) != nil }.map { .string($0.rawValue) }),
             "features": .object([
