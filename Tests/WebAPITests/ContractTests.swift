@@ -14,7 +14,9 @@ struct ContractTests {
         GET /api/config
         GET /.well-known/openid-configuration
         GET /auth/.well-known/jwks.json
-        POST /auth/login /auth/refresh /auth/logout /auth/change-password
+        POST /auth/login /auth/refresh /auth/logout /auth/change-password /auth/totp /auth/totp/enrol /auth/totp/confirm
+        GET /auth/session /auth/totp
+        DELETE /auth/totp
         GET /api/me /api/usage /api/providers /api/bots/available-tools
         GET POST /api/bots
         GET PUT PATCH DELETE /api/bots/{botId}
