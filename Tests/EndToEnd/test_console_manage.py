@@ -13,7 +13,9 @@ from playwright.sync_api import expect
 from clawbot import PASSWORD, eventually
 from console import LANGUAGES, chromium, world  # noqa: F401  (fixtures)
 
-# Right-to-left letters, an override that turns what follows, and a tag: names are shown as text and turn nothing around them.
+# Right-to-left letters and a tag: names are shown as text and turn nothing around them.
+NAME = "\u05e9\u05dc\u05d5\u05dd txt.<b>x"
+# And an override that turns what follows: refused in a name (SEC-32), but a file may have it.
 AWKWARD = "\u05e9\u05dc\u05d5\u05dd\u202etxt.<b>x"
 
 
@@ -60,8 +62,8 @@ def test_every_page_looks_well_in_both_languages(signed_in, language):
     client, bot, one, vendor = signed_in
     put_file(client, bot, f"notes/{AWKWARD}.md", "# Notes".encode())
     assert client.post(f"/api/bots/{bot}/tasks", {"groupJid": "web:main", "prompt": "Water the plants. " + "x" * 300, "scheduleType": "cron", "scheduleValue": "0 9 * * 1,3"}).status_code == 201
-    assert client.post("/api/proxy-rules", {"name": AWKWARD, "prefix": "/weather", "target": "https://example.com/" + "v" * 80, "authType": "bearer", "value": "secret"}).status_code == 201
-    user = client.post("/api/admin/users", {"email": "a-rather-long-address-of-somebody-else@a-rather-long-domain.example.test", "displayName": AWKWARD}).json()
+    assert client.post("/api/proxy-rules", {"name": NAME, "prefix": "/weather", "target": "https://1.1.1.1/" + "v" * 80, "authType": "bearer", "value": "secret"}).status_code == 201
+    user = client.post("/api/admin/users", {"email": "a-rather-long-address-of-somebody-else@a-rather-long-domain.example.test", "displayName": NAME}).json()
     one.speak(language)
     for path in [f"/bots/{bot}/{page}" for page in PAGES] + [f"/bots/{bot}/files/notes"] + OTHERS + [f"/admin/users/{user['userId']}", "/admin/audit?userId=platform", f"/admin/audit?userId={user['userId']}"]:
         one.visit(path)
@@ -757,7 +759,7 @@ def test_a_user_is_made_found_limited_suspended_reset_and_deleted(signed_in):
     dialog.get_by_role("button", name="Create user").click()
     expect(dialog.get_by_text("This is not an e-mail address.")).to_be_visible()
     dialog.get_by_label("E-mail").fill("lin@example.test")
-    dialog.get_by_label("Name").fill(AWKWARD)
+    dialog.get_by_label("Name").fill(NAME)
     dialog.get_by_role("button", name="Create user").dblclick()
     expect(dialog.get_by_role("heading", name="Temporary password of lin@example.test")).to_be_focused()
     password = dialog.locator(".secret code").inner_text()
