@@ -20,8 +20,8 @@ struct ConsoleCommand: AsyncParsableCommand {
 
         func run() async throws {
             let written = try ConsoleFiles().export(to: URL(filePath: directory, directoryHint: .isDirectory))
-            print("\(written.count) files in \(directory). Serve them with these headers:")
-            for (name, value) in ConsoleFiles.hostingHeaders { print("  \(name): \(value)") }
+            Terminal.say("\(written.count) files in \(directory). Serve them with these headers:")
+            for (name, value) in ConsoleFiles.hostingHeaders { Terminal.say("  \(name): \(value)") }
         }
     }
 }

@@ -117,7 +117,7 @@ extension ConfigurationKey {
         .init("tools.transcription.command", .text),
 
         .init("egress.privateTargets", .list),
-        .init("retention.deletedDays", .integer(1...3650), "30"),
+        .init("retention.deletedDays", .integer(0...3650), "30"),
 
         .init("limits.apiPerMinute", .integer(1...10_000_000), "600"),
         .init("limits.chatPerMinute", .integer(1...10_000_000), "30"),

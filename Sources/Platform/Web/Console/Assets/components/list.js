@@ -119,8 +119,12 @@ export function pagedList({ load, row, nothing, label, limit = 50, scroller = nu
       more.removeAttribute("aria-busy");
       if (mine === turn) running = false;
     }
-    // A filtered page may be short: the end may still be in sight.
-    if (mine === turn && cursor && more.isConnected && foot.getBoundingClientRect().top < innerHeight + 600) next();
+    // The end may still be in sight, or again: a page may be short, and who jumps to the end may be there before it was seen to leave.
+    // Watched anew, it is looked at in the next frame whether it has moved or not.
+    if (mine === turn && cursor) {
+      near.unobserve(foot);
+      near.observe(foot);
+    }
   }
   element.reload = () => {
     turn++;
