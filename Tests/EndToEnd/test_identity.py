@@ -187,7 +187,7 @@ def test_second_factor_of_a_user(server, admin):
     assert pair.status_code == 200 and "recoveryCodes" not in pair.json()
     step = login(server, "ann@example.test").json()
     assert post(server, "/auth/totp", {"challengeToken": step["challengeToken"], "code": codes[0]}).status_code == 200
-    assert client.delete("/auth/totp", json=None).status_code in (400, 415)
+    assert client.delete("/auth/totp").status_code == 400
     assert client.request("DELETE", "/auth/totp", {"currentPassword": PASSWORD, "code": codes[1]}).status_code == 204
     assert "accessToken" in login(server, "ann@example.test").json()
 

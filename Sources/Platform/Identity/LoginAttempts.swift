@@ -10,12 +10,17 @@ struct LoginAttempts: Sendable {
     static let longestLock: TimeInterval = 900
     /// A count without further failures is forgotten.
     static let memory: TimeInterval = 86_400
+    /// One try, counted as a failure until it proves to be none.
+    struct Attempt: Sendable {
+        var count: Int
+        /// Whether it closes the door if it stays a failure.
+        var closes: Bool { count >= LoginAttempts.free }
+    }
     let records: any RecordStore
     let time: any TimeSource
 
-    /// - Returns: whether this attempt, if it fails, is one that closes the door.
     /// - Throws: ``IdentityError/tooManyAttempts(retryAfter:)``, and then nothing is counted.
-    func begin(_ email: String) async throws -> Bool {
+    func begin(_ email: String) async throws -> Attempt {
         let key = Self.key(email)
         for _ in 0..<20 {
             let now = time.now()
@@ -29,21 +34,20 @@ struct LoginAttempts: Sendable {
             let unchanged: Condition = record == nil ? .recordAbsent : .equals("count", .value(.int(count - 1)))
             do {
                 try await records.put(key, document, expiresAt: now + Self.memory, if: unchanged)
-                return count >= Self.free
+                return Attempt(count: count)
             } catch RecordStoreError.conditionFailed { continue }
         }
         throw IdentityError.tooManyAttempts(retryAfter: .seconds(1))
     }
 
-    /// A right password of somebody whose second factor is still to come: this attempt was no failure, but earlier ones, wrong
-    /// codes among them, stay counted. Else whoever knows the password could guess codes without end.
-    func forgive(_ email: String) async throws {
-        let key = Self.key(email)
+    /// A right password of somebody whose second factor is still to come: this attempt was no failure, and the door that it closed
+    /// in advance opens again; but earlier ones, wrong codes among them, stay counted. Else whoever knows the password could guess
+    /// codes without end. When another attempt came in between, everything stays as that one left it.
+    func forgive(_ attempt: Attempt, of email: String) async throws {
         do {
-            let after = try await records.write(.update(key, [.add("count", -1)], if: .greaterThan("count", 0)), returning: .after)
-            guard let count = after?.document["count"]?.int, count < Self.free else { return }
-            try await records.update(key, [.remove("lockedUntil")], if: .lessThan("count", .value(.int(Self.free))))
-        } catch RecordStoreError.conditionFailed { /* wiped by a success, or locked by a failure, that came in between */ }
+            try await records.update(
+                Self.key(email), [.set("count", .int(attempt.count - 1)), .remove("lockedUntil")], if: .equals("count", .value(.int(attempt.count))))
+        } catch RecordStoreError.conditionFailed { /* wiped by a success, or counted on by a failure */ }
     }
 
     func succeeded(_ email: String) async throws { try await records.delete(Self.key(email)) }

@@ -30,6 +30,8 @@ public struct RemoteIssuer: Sendable {
 /// does not answer (SEC-03).
 actor RemoteKeys: VerificationKeys {
     static let reload: TimeInterval = 60
+    /// As long as there is no set at all: an issuer that starts a moment later is not waited for a minute.
+    static let retry: TimeInterval = 1
     private let issuer: RemoteIssuer
     private let time: any TimeSource
     private var known: (ids: Set<String>, collection: JWTKeyCollection)?
@@ -40,18 +42,14 @@ actor RemoteKeys: VerificationKeys {
 
     func collection(knowing id: String) async throws -> JWTKeyCollection? {
         if let known, known.ids.contains(id) { return known.collection }
-        if let loading { await loading.value } else if time.now().timeIntervalSince(askedAt) >= Self.reload {
+        if let loading { await loading.value } else if time.now().timeIntervalSince(askedAt) >= (known == nil ? Self.retry : Self.reload) {
             askedAt = time.now()
             let task = Task { await load() }
             loading = task
             await task.value
             loading = nil
         }
-        guard let known else {
-            // Nothing was learnt: the next token may try again at once, since nobody can sign in without keys anyway.
-            askedAt = .distantPast
-            throw RecordStoreError.unavailable("the issuer's keys cannot be had")
-        }
+        guard let known else { throw RecordStoreError.unavailable("the issuer's keys cannot be had") }
         return known.ids.contains(id) ? known.collection : nil
     }
 

@@ -80,9 +80,9 @@ extension SignIn {
 
     /// A code counts as a failure before it is looked at, as a password does.
     private func checked<Result>(_ user: User, _ requestId: String?, _ look: () async throws -> Result?) async throws -> Result {
-        let closes = try await attempts.begin(user.email)
+        let attempt = try await attempts.begin(user.email)
         if let result = try await look() { return result }
-        try await auditFailure(user, "user.code-failed", closes: closes, requestId)
+        try await auditFailure(user, "user.code-failed", closes: attempt.closes, requestId)
         throw IdentityError.invalidCode
     }
 

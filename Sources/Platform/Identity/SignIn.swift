@@ -61,15 +61,15 @@ public struct SignIn: Sendable {
             try await auditFailure(nil, "user.login-failed", closes: false, requestId)
             throw IdentityError.invalidCredentials
         }
-        let closes = try await attempts.begin(email)
+        let attempt = try await attempts.begin(email)
         let found = try await accounts.user(email: email)
         let user = found?.status == .deleted ? nil : found
         let right = try await hasher.verify(password, stored: user?.passwordHash)
         guard let user, right else {
-            try await auditFailure(user, "user.login-failed", closes: closes, requestId)
+            try await auditFailure(user, "user.login-failed", closes: attempt.closes, requestId)
             throw IdentityError.invalidCredentials
         }
-        try await passed(user)
+        try await passed(user, attempt)
         guard user.status == .active else {
             try await accounts.trail.append(entry(user, "user.login-suspended", requestId))
             throw IdentityError.accountSuspended
@@ -155,16 +155,16 @@ public struct SignIn: Sendable {
 
     /// The signed-in person's own password once more.
     func prove(_ user: User, _ password: Secret, _ requestId: String?) async throws {
-        let closes = try await attempts.begin(user.email)
+        let attempt = try await attempts.begin(user.email)
         guard try await hasher.verify(password, stored: user.passwordHash) else {
-            try await auditFailure(user, "user.password-failed", closes: closes, requestId)
+            try await auditFailure(user, "user.password-failed", closes: attempt.closes, requestId)
             throw IdentityError.invalidCredentials
         }
-        try await passed(user)
+        try await passed(user, attempt)
     }
 
-    private func passed(_ user: User) async throws {
-        if user.hasSecondFactor { try await attempts.forgive(user.email) } else { try await attempts.succeeded(user.email) }
+    private func passed(_ user: User, _ attempt: LoginAttempts.Attempt) async throws {
+        if user.hasSecondFactor { try await attempts.forgive(attempt, of: user.email) } else { try await attempts.succeeded(user.email) }
     }
 
     private func set(_ password: Secret, for user: User, _ requestId: String?, more: [RecordWrite] = []) async throws {
