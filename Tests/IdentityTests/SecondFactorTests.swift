@@ -188,7 +188,7 @@ struct IdentityAuditTests {
             let found = try await records(action)
             #expect(found.map(\.requestId) == [request] && found.map(\.actorId) == [actor], "\(action)")
         }
-        #expect(try await records("user.login").first?.requestId == "r-1")
+        #expect(try await records("user.login").min { $0.sequence < $1.sequence }?.requestId == "r-1")
         #expect(try await AuditTrail(records: world.records).damage(of: user.userId.rawValue, at: world.time.now()) == nil)
     }
 
