@@ -209,12 +209,12 @@ def test_todo_list(chat):
 
 
 def test_sub_agents_run_side_by_side_and_report(chat):
-    script(chat, {"tools": [
-        call("Task", description="one", prompt="use bash: echo from the first; touch first; for i in $(seq 600); do [ -e second ] && break; sleep 0.1; done"),
-        call("Task", description="two", prompt="use bash: touch second; for i in $(seq 600); do [ -e first ] && break; sleep 0.1; done; ls first second"),
-        call("Task", description="three", prompt='use Task: {"description": "deeper", "prompt": "x"}', subagent_type="general-purpose"),
-        call("Task", description="four", prompt='use Write: {"file_path": "/workspace/group/x", "content": "x"}', subagent_type="Explore")]})
-    message = chat.reply("go", timeout=120)
+    tasks = [
+        {"description": "one", "prompt": "use bash: echo from the first; touch first; until [ -e second ]; do sleep 0.1; done"},
+        {"description": "two", "prompt": "use bash: touch second; until [ -e first ]; do sleep 0.1; done; ls first second"},
+        {"description": "three", "prompt": 'use Task: {"description": "deeper", "prompt": "x"}', "subagent_type": "general-purpose"},
+        {"description": "four", "prompt": 'use Write: {"file_path": "/workspace/group/x", "content": "x"}', "subagent_type": "Explore"}]
+    message = chat.reply("both: " + " && ".join("Task " + json.dumps(task) for task in tasks), timeout=200)
     assert "tool said: from the first" in message and "tool said: first\nsecond" in message
     assert "There is no tool Task." in message and "There is no tool Write." in message
     used = chat.client.get("/api/usage").json()
@@ -308,7 +308,7 @@ def test_results_that_are_too_large_together_are_cut(chat):
 
 def test_the_second_turn_of_a_long_conversation_reads_nine_tenths_from_the_cache(chat):
     words = " ".join(f"word{n}" for n in range(4000))
-    chat.reply("echo: " + words[:30_000])
+    chat.reply("note: " + words[:30_000])
     for number in range(3):
         chat.reply(f"use bash: seq {number} 200")
     requests.delete(chat.fake + "/control/requests")
@@ -321,7 +321,7 @@ def test_the_second_turn_of_a_long_conversation_reads_nine_tenths_from_the_cache
 
 
 def test_the_cache_holds_over_a_new_process(world, chat):
-    chat.reply("echo: " + "plum " * 6000)
+    chat.reply("note: " + "plum " * 6000)
     world.running.restart()
     requests.delete(chat.fake + "/control/requests")
     assert chat.reply("echo: again") == "again"
@@ -371,10 +371,15 @@ def test_max_turns_end_a_run_with_a_word(world, chat):
 
 
 def test_the_token_budget_ends_a_run_with_a_word(world, chat):
-    bot = world.bot("Thrifty", containerConfig={"maxTurns": 50, "timeoutSeconds": 600, "maxRunTokens": 30_000})
+    bot = world.bot("Thrifty", containerConfig={"maxTurns": 50, "timeoutSeconds": 600, "maxRunTokens": 60_000})
     thrifty = world.chat(bot)
     thrifty.fake = chat.fake
-    assert "token budget for one message is used up" in thrifty.reply("chain 40", timeout=120)
+    # Calls of ten thousand tokens each.
+    script(chat, {"text": "I begin.", "tools": [call("Bash", command="true")]}, *[{"tools": [call("Bash", command="true # " + "x" * 40_000)]} for _ in range(20)])
+    reply = thrifty.reply("go", timeout=120)
+    assert reply.startswith("I begin.") and "token budget for one message is used up" in reply
+    assert 3 <= len(calls(chat)) <= 8
+    script(chat)
     assert thrifty.reply("echo: next") == "next"
 
 
@@ -393,7 +398,8 @@ def test_stop_ends_a_run_anywhere_and_the_conversation_goes_on(chat, words):
     message_id = chat.send(words)
     eventually(lambda: chat.state(message_id) == "running")
     if "started" in words:
-        eventually(lambda: any("tool_use" in json.dumps(body["messages"]) or words[:8] == "use Task" for body in calls(chat)[1:]) or len(calls(chat)) >= 2)
+        # The command runs: it has made its file.
+        eventually(lambda: list((chat.client.running.directory / "data").rglob(f"*{chat.conversation}/started")))
     chat.send("/stop")
     eventually(lambda: chat.state(message_id) == "stopped", 30)
     # The fake refuses every conversation that is not valid.

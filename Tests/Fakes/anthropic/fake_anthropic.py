@@ -6,6 +6,7 @@ words of the user (rules below) or from a script file.
 
 Rules, read from the last user message that is no tool result:
     echo: TEXT                  text TEXT
+    note: TEXT                  text "noted"
     use TOOL: {json}            one tool call, then "tool said: RESULT"
     use bash: COMMAND           the same with Bash
     both: TOOL {json} && TOOL {json}   two tool calls in one turn, then the results
@@ -307,7 +308,9 @@ def said(messages: list[dict]) -> tuple[str, list[dict]]:
     """The user's last own words, and the tool results since."""
     for index in range(len(messages) - 1, -1, -1):
         content = blocks(messages[index]["content"])
-        if messages[index]["role"] == "user" and not any(block["type"] == "tool_result" for block in content):
+        # Results may stand before new words: those of a run that was stopped. What arrived while the assistant worked is no new beginning.
+        begins = any(block["type"] == "text" and "<messages>" in block["text"] for block in content)
+        if messages[index]["role"] == "user" and (begins or not any(block["type"] == "tool_result" for block in content)):
             words = "\n".join(block["text"] for block in content if block["type"] == "text")
             results = [block for later in messages[index + 1:] for block in blocks(later["content"]) if block["type"] == "tool_result"]
             return unwrap(words), results
@@ -479,6 +482,8 @@ class Fake:
             return Turn("lie " * 50, usage=False)
         if match := re.match(r"echo: (.*)", words, re.S):
             return Turn(match[1])
+        if words.startswith("note: "):
+            return Turn("noted")
         if match := re.match(r"use bash: (.*)", words, re.S):
             return self.after(results) or Turn("I will run that.", [self.call("Bash", {"command": match[1], "description": "scripted"})])
         if match := re.match(r"use ([A-Za-z0-9_-]+): (\{.*\})$", words, re.S):
