@@ -83,6 +83,7 @@ struct Installation: Sendable {
         let computeBox = LateCompute()
         var hooks = AgentGateway.Hooks()
         hooks.finalAccepted = { session, invocation in await computeBox.compute?.finished(session, invocation) }
+        hooks.search = configuration.tools.search.map { WebSearch($0, http: clients.models) }
         let gateway = AgentGateway(
             records: ports.records, objects: ports.objects, replies: ports.replies, live: ports.live, tasks: tasks,
             providers: ProviderResolution(records: ports.records, secrets: ports.secrets, stage: configuration.stage, kinds: providerKinds),
@@ -100,7 +101,8 @@ struct Installation: Sendable {
         await compute.fillWarmPool()
         let egress = EgressGuard(privateTargets: configuration.privateTargets, allowsLocalProviders: configuration.stage == "local")
         let plane = ControlPlane(
-            foundation, channels: channels, compute: compute, tasks: tasks, ending: GatewayEnding(gateway: gateway), signer: keys.grantSigner)
+            foundation, channels: channels, compute: compute, tasks: tasks, ending: GatewayEnding(gateway: gateway), signer: keys.grantSigner,
+            searchesWeb: hooks.search != nil)
 
         // The API on top.
         let purgeAfter = Duration.seconds(configuration.deletedRetentionDays * 86_400)

@@ -265,7 +265,6 @@ struct EngineConversationTests {
     }
 }
 
-extension Value: ExpressibleByDictionaryLiteral, ExpressibleByArrayLiteral {
-    public init(dictionaryLiteral elements: (String, Value)...) { self = .object(Dictionary(uniqueKeysWithValues: elements)) }
+extension Value: ExpressibleByArrayLiteral {
     public init(arrayLiteral elements: Value...) { self = .array(elements) }
 }

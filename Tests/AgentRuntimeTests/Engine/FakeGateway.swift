@@ -29,6 +29,7 @@ final class FakeGateway: Sendable {
         var objects: [String: Data] = [:]
         var inbox: [Value] = []
         var history: [Value] = []
+        var searchResults: [Value] = []
         var grantAlive = true
         /// Statuses to answer the next posts to /replies with, before one is accepted.
         var replyTrouble: [Int] = []
@@ -116,6 +117,7 @@ final class FakeGateway: Sendable {
         case "/agent/v1/model/v1/messages": return model(body)
         case "/agent/v1/replies": return reply(body)
         case "/agent/v1/inbox": return json(.object(["messages": .array(read(\.inbox))]))
+        case "/agent/v1/search": return json(.object(["results": .array(read(\.searchResults))]))
         case "/agent/v1/history": return json(.object(["items": .array(read(\.history))]))
         case _ where path.hasPrefix("/agent/v1/tasks"): return try tasks(request.method, String(path.dropFirst(15)), body)
         case _ where path.hasPrefix("/agent/v1/objects/"):

@@ -58,6 +58,9 @@ import Testing
                 #expect(
                     try await world.call(tool, ["pattern": "let b", "output_mode": "content", "-C": 1]).text
                         == "a.swift-2-let a = 1\na.swift:3:let b = 2\na.swift-4-func c() {")
+                #expect(
+                    try await world.call(tool, ["pattern": "let b", "output_mode": "content", "context": 1, "path": "a.swift"]).text
+                        == (try await world.call(tool, ["pattern": "let b", "output_mode": "content", "-C": 1, "path": "a.swift"])).text)
                 #expect(try await world.call(tool, ["pattern": "(unclosed"]).isError)
                 #expect(try await world.call(tool, ["pattern": "let", "path": "absent"]).text.hasSuffix("does not exist."))
                 #expect(try await world.call(tool, ["pattern": "let", "type": "no-such-type"]).isError)
@@ -109,9 +112,10 @@ import Testing
     @Test("the tools have the names, required parameters and kinds that models know")
     func schemas() {
         let known: [(String, [String], Bool)] = [
-            ("Bash", ["command"], false), ("Read", ["file_path"], true), ("Write", ["file_path", "content"], false),
-            ("Edit", ["file_path", "old_string", "new_string"], false), ("Glob", ["pattern"], true), ("Grep", ["pattern"], true),
-            ("TodoWrite", ["todos"], false),
+            ("Bash", ["command"], false), ("BashOutput", ["bash_id"], true), ("KillShell", ["shell_id"], false), ("Read", ["file_path"], true),
+            ("Write", ["file_path", "content"], false), ("Edit", ["file_path", "old_string", "new_string"], false),
+            ("NotebookEdit", ["notebook_path", "new_source"], false), ("Glob", ["pattern"], true), ("Grep", ["pattern"], true),
+            ("WebFetch", ["url"], true), ("TodoWrite", ["todos"], false),
         ]
         #expect(BuiltInTools.all.map(\.name) == known.map(\.0))
         for (tool, (_, required, isReadOnly)) in zip(BuiltInTools.all, known) {

@@ -1,7 +1,9 @@
-import AgentRuntime
 import Foundation
+import NIOCore
 import Platform
 import Testing
+
+@testable import AgentRuntime
 
 /// What the Messages API demands of a conversation, written down apart from the code that repairs one.
 /// - Returns: the first broken rule; nil when there is none.
@@ -29,6 +31,28 @@ func brokenRule(in messages: [ChatMessage]) -> String? {
         if Set(results) != Set(calls) || results.count != calls.count { return "calls and results differ at \(index)" }
     }
     if let last = messages.last, !last.toolUses.isEmpty { return "the last calls have no results" }
+    return nil
+}
+
+/// The same of a whole request, as its bytes say it: what is sent, with its markers and with thinking asked for.
+func brokenRule(inRequestFor messages: [ChatMessage]) throws -> String? {
+    guard !messages.isEmpty else { return nil }
+    let tools = [MessagesRequest.Tool(name: "Bash", description: "d", input_schema: ["type": "object"])]
+    let request = try MessagesRequest(model: "m", system: "s", tools: tools, thinking: .budget(2000))
+    var conversation = EncodedConversation()
+    try conversation.update(to: messages)
+    let body = try JSON.value(Data(request.body(conversation, maxTokens: 4000, thinking: true).0.readableBytesView))
+    let sent = try JSON.decode([ChatMessage].self, from: JSON.encode(body["messages"] ?? .null))
+    if let broken = brokenRule(in: sent) { return broken }
+    if sent != messages { return "what is sent is not what is meant" }
+    let marked = (body["messages"]?.array ?? []).flatMap { $0["content"]?.array ?? [] }.filter { $0["cache_control"] != nil }
+    if marked.count > 2 || marked.contains(where: { ["thinking", "redacted_thinking"].contains($0["type"]?.string) }) { return "markers in the wrong places" }
+    if body["thinking"] != nil, let last = sent.last(where: { $0.role == .assistant }), !last.toolUses.isEmpty {
+        switch last.content.first {
+        case .thinking?, .redactedThinking?: break
+        default: return "thinking is asked for in a loop that began without"
+        }
+    }
     return nil
 }
 

@@ -6,6 +6,7 @@ words of the user (rules below) or from a script file.
 
 Rules, read from the last user message that is no tool result:
     echo: TEXT                  text TEXT
+    note: TEXT                  text "noted"
     use TOOL: {json}            one tool call, then "tool said: RESULT"
     use bash: COMMAND           the same with Bash
     both: TOOL {json} && TOOL {json}   two tool calls in one turn, then the results
@@ -21,11 +22,19 @@ Rules, read from the last user message that is no tool result:
     error event [N]             an `error` event in mid-stream, N times
     hang                        never answers
     lie                         reports no usage at all
+    pdf?                        how many images and documents the last tool results and user message hold
+    refuse                      stop_reason refusal
+    long answer N               N words, cut by max_tokens every 40 words, continued when asked
 Anything else is echoed: "you said: …".
 
 Control (no key needed): GET /control/requests, DELETE /control/requests, PUT /control/script (JSON list of turns, each
-`{"text": …}`, `{"tools": [{"name", "input"}]}` or `{"status": 529, "retry_after": 1}`; used up one by one before the rules),
-GET /control/health.
+`{"text": …}`, `{"tools": [{"name", "input"}]}`, `{"stop_reason": …}` or `{"status": 529, "message": …, "retry_after": 1}`; used up one by one
+before the rules), PUT /control/overloaded (JSON list of models that answer 529), PUT /control/clock (seconds that the cache's clock is ahead),
+GET /control/usage (the usage of each message, oldest first), GET /control/health.
+
+Caching follows https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching: see `PromptCache`. Thinking follows
+https://docs.anthropic.com/en/docs/build-with-claude/extended-thinking: asked for, an answer begins with a signed block; blocks that come
+back must carry the signature that this model gave them, and the answer whose calls are being answered must begin with one.
 
     python fake_anthropic.py --port 0 --key sk-test --ready-file /tmp/port
 """
@@ -34,11 +43,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import hashlib
+import hmac
 import html
 import json
 import re
 import sys
+import time
 from pathlib import Path
 
 from aiohttp import web
@@ -60,8 +72,154 @@ class ApiError(Exception):
 class Turn:
     """What the assistant does: text, tool calls, or a way to fail."""
 
-    def __init__(self, text: str = "", tools: list[dict] | None = None, pace: float = 0.0, failure: str | None = None, usage: bool = True):
+    def __init__(self, text: str = "", tools: list[dict] | None = None, pace: float = 0.0, failure: str | None = None, usage: bool = True,
+                 stop_reason: str | None = None):
         self.text, self.tools, self.pace, self.failure, self.usage = text, tools or [], pace, failure, usage
+        self.stop_reason = stop_reason or ("tool_use" if self.tools else "end_turn")
+        self.thinking: dict | None = None
+
+
+class PromptCache:
+    """The prompt cache as documented.
+
+    - A prompt is a sequence of blocks: tools, then system, then the messages'. A prefix is known by a hash over all its blocks, in order;
+      `tool_choice`, thinking parameters and whether there are images belong to every prefix that reaches into the messages.
+    - `cache_control` marks at most four breakpoints. Only at them prefixes are written, and only those of at least the model's minimum.
+    - For each breakpoint a hit is looked for at it and at up to 20 blocks before it (the breakpoint's own included), the longest wins.
+    - An entry lives five minutes (`ttl: 1h`: an hour) after its last use. It is there once the answer has begun.
+    """
+
+    LOOKBACK = 20
+
+    def __init__(self, clock=time.monotonic):
+        self.clock = clock
+        self.entries: dict[str, tuple[float, float]] = {}
+
+    @staticmethod
+    def minimum(model: str) -> int:
+        """Tokens below which a prefix is not cached."""
+        if re.search(r"haiku-4-5|opus-4-[5-9]", model):
+            return 4096
+        return 2048 if "haiku" in model else 1024
+
+    @staticmethod
+    def sequence(body: dict) -> list[tuple[str, dict]]:
+        system = body.get("system") or []
+        return (
+            [("tools", tool) for tool in body.get("tools", [])]
+            + [("system", block) for block in blocks(system)]
+            + [(message["role"], block) for message in body["messages"] for block in blocks(message["content"])]
+        )
+
+    @staticmethod
+    def size(block: dict) -> int:
+        """Tokens of a block: four characters each; images and documents by what they show."""
+        plain = {name: value for name, value in block.items() if name != "cache_control"}
+        if plain.get("type") in ("image", "document"):
+            return 1600
+        content = plain.get("content")
+        if isinstance(content, list):
+            return sum(PromptCache.size(part) for part in content) + 10
+        return len(json.dumps(plain, ensure_ascii=False)) // 4 + 1
+
+    def account(self, body: dict) -> dict:
+        """Reads and writes for one request; answers its input usage."""
+        now = self.clock()
+        self.entries = {key: entry for key, entry in self.entries.items() if entry[0] > now}
+        sequence = self.sequence(body)
+        digest = hashlib.sha256(body["model"].encode())
+        hashes, totals, marks, total = [], [], [], 0
+        in_messages = False
+        has_images = any(part.get("type") == "image" for message in body["messages"] for block in blocks(message["content"])
+                         for part in [block] + (block["content"] if isinstance(block.get("content"), list) else []))
+        for level, block in sequence:
+            if level not in ("tools", "system") and not in_messages:
+                in_messages = True
+                digest.update(json.dumps([body.get("tool_choice"), body.get("thinking"), has_images], sort_keys=True).encode())
+            plain = {name: value for name, value in block.items() if name != "cache_control"}
+            digest.update(json.dumps([level, plain], sort_keys=True).encode())
+            total += self.size(block)
+            hashes.append(digest.hexdigest())
+            totals.append(total)
+            if "cache_control" in block:
+                marks.append((len(hashes) - 1, 3600.0 if block["cache_control"].get("ttl") == "1h" else 300.0))
+        read = 0
+        for index, _ in marks:
+            for back in range(index, max(-1, index - self.LOOKBACK), -1):
+                if hashes[back] in self.entries:
+                    read = max(read, totals[back])
+                    until, ttl = self.entries[hashes[back]]
+                    self.entries[hashes[back]] = (now + ttl, ttl)
+                    break
+        written = 0
+        for index, ttl in marks:
+            if totals[index] >= self.minimum(body["model"]):
+                if hashes[index] not in self.entries:
+                    written = max(written, totals[index] - read)
+                self.entries[hashes[index]] = (now + ttl, ttl)
+        return {
+            "input_tokens": total - read - written, "cache_creation_input_tokens": written, "cache_read_input_tokens": read,
+        }
+
+
+def sign(model: str, thought: str) -> str:
+    return hmac.new(model.encode(), thought.encode(), hashlib.sha256).hexdigest()
+
+
+def check_thinking(body: dict) -> None:
+    """What the vendor refuses about thinking."""
+    wanted = body.get("thinking") or {"type": "disabled"}
+    kind = wanted.get("type")
+    if kind not in ("enabled", "disabled", "adaptive"):
+        raise ApiError(400, "thinking.type: Input should be 'disabled', 'enabled' or 'adaptive'")
+    if kind == "enabled":
+        budget = wanted.get("budget_tokens")
+        if not isinstance(budget, int) or budget < 1024:
+            raise ApiError(400, "thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
+        if budget >= body.get("max_tokens", 0):
+            raise ApiError(400, "`max_tokens` must be greater than `thinking.budget_tokens`")
+    if kind != "disabled" and body.get("temperature", 1) != 1:
+        raise ApiError(400, "`temperature` may only be set to 1 when thinking is enabled")
+    for index, message in enumerate(body["messages"]):
+        for at, block in enumerate(blocks(message["content"])):
+            if block.get("type") == "thinking":
+                if message["role"] != "assistant":
+                    raise ApiError(400, f"messages.{index}: `thinking` blocks can only be in `assistant` messages")
+                if "cache_control" in block:
+                    raise ApiError(400, f"messages.{index}.content.{at}.thinking.cache_control: Extra inputs are not permitted")
+                if block.get("signature") != sign(body["model"], block.get("thinking", "")):
+                    raise ApiError(400, f"messages.{index}.content.{at}: Invalid `signature` in `thinking` block")
+        kinds = [block.get("type") for block in blocks(message["content"])]
+        if message["role"] == "assistant" and kinds and kinds[-1] in ("thinking", "redacted_thinking"):
+            raise ApiError(400, f"messages.{index}: The final block in an assistant message cannot be `thinking`.")
+    last = next((m for m in reversed(body["messages"]) if m["role"] == "assistant"), None)
+    if kind == "enabled" and last is not None:
+        kinds = [block.get("type") for block in blocks(last["content"])]
+        if "tool_use" in kinds and kinds[0] not in ("thinking", "redacted_thinking"):
+            raise ApiError(400, f"messages: Expected `thinking` or `redacted_thinking`, but found `{kinds[0]}`. When `thinking` is enabled, a final `assistant` message must start with a thinking block.")
+
+
+def check_media(body: dict) -> None:
+    """Files that the vendor cannot read."""
+    def walk(content):
+        for block in blocks(content or []):
+            if block.get("type") in ("image", "document") and (block.get("source") or {}).get("type") == "base64":
+                yield block["type"], block["source"]
+            if isinstance(block.get("content"), list):
+                yield from walk(block["content"])
+
+    for message in body["messages"]:
+        for kind, source in walk(message["content"]):
+            try:
+                data = base64.b64decode(source.get("data", ""), validate=True)
+            except ValueError:
+                raise ApiError(400, f"{kind}: invalid base64 data") from None
+            if kind == "image" and len(source["data"]) > 5 * 1024 * 1024:
+                raise ApiError(400, "image exceeds 5 MB maximum")
+            if kind == "document" and source.get("media_type") == "application/pdf" and b"%%EOF" not in data[-2048:]:
+                raise ApiError(400, "Could not process PDF")
+            if kind == "image" and b"BROKEN" in data:
+                raise ApiError(400, "Could not process image")
 
 
 def blocks(content) -> list[dict]:
@@ -139,6 +297,9 @@ def validate(body: dict, counting: bool = False) -> None:
                 raise ApiError(400, "messages: `tool_use` ids must be unique")
     if open_ids:
         raise ApiError(400, f"messages.{len(messages) - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: {', '.join(open_ids)}.")
+    if not counting:
+        check_thinking(body)
+    check_media(body)
     if cached > 4:
         raise ApiError(400, f"A maximum of 4 blocks with cache_control may be provided. Found {cached}.")
 
@@ -147,7 +308,9 @@ def said(messages: list[dict]) -> tuple[str, list[dict]]:
     """The user's last own words, and the tool results since."""
     for index in range(len(messages) - 1, -1, -1):
         content = blocks(messages[index]["content"])
-        if messages[index]["role"] == "user" and not any(block["type"] == "tool_result" for block in content):
+        # Results may stand before new words: those of a run that was stopped. What arrived while the assistant worked is no new beginning.
+        begins = any(block["type"] == "text" and "<messages>" in block["text"] for block in content)
+        if messages[index]["role"] == "user" and (begins or not any(block["type"] == "tool_result" for block in content)):
             words = "\n".join(block["text"] for block in content if block["type"] == "text")
             results = [block for later in messages[index + 1:] for block in blocks(later["content"]) if block["type"] == "tool_result"]
             return unwrap(words), results
@@ -172,14 +335,18 @@ class Fake:
         self.script: list[dict] = []
         self.failed: dict[str, int] = {}
         self.counter = 0
-        self.cache: list[str] = []
+        self.usages: list[dict] = []
+        self.overloaded: list[str] = []
+        self.ahead = 0.0
+        self.cache = PromptCache(lambda: time.monotonic() + self.ahead)
 
     def app(self) -> web.Application:
         app = web.Application(client_max_size=64 << 20)
         app.add_routes([
             web.post("/v1/messages", self.messages), web.post("/v1/messages/count_tokens", self.count_tokens),
             web.get("/control/requests", self.list_requests), web.delete("/control/requests", self.clear_requests),
-            web.put("/control/script", self.put_script), web.get("/control/health", self.health),
+            web.put("/control/script", self.put_script), web.get("/control/health", self.health), web.get("/control/usage", self.list_usage),
+            web.put("/control/overloaded", self.put_overloaded), web.put("/control/clock", self.put_clock),
         ])
         return app
 
@@ -194,6 +361,18 @@ class Fake:
     async def clear_requests(self, _: web.Request) -> web.Response:
         self.requests.clear()
         self.failed.clear()
+        self.usages.clear()
+        return web.Response(status=204)
+
+    async def list_usage(self, _: web.Request) -> web.Response:
+        return web.json_response(self.usages)
+
+    async def put_overloaded(self, request: web.Request) -> web.Response:
+        self.overloaded = await request.json()
+        return web.Response(status=204)
+
+    async def put_clock(self, request: web.Request) -> web.Response:
+        self.ahead = float(await request.json())
         return web.Response(status=204)
 
     async def put_script(self, request: web.Request) -> web.Response:
@@ -252,7 +431,12 @@ class Fake:
         self.counter += 1
         try:
             body = await self.read(request, counting=False)
+            if body["model"] in self.overloaded:
+                raise ApiError(529, "Overloaded")
             turn = self.turn(body)
+            if (body.get("thinking") or {}).get("type") in ("enabled", "adaptive") and (turn.text or turn.tools):
+                thought = f"Thought {self.counter}: the person wants something."
+                turn.thinking = {"type": "thinking", "thinking": thought, "signature": sign(body["model"], thought)}
         except ApiError as error:
             self.requests[-1]["status"] = error.status
             return self.error(error)
@@ -262,7 +446,7 @@ class Fake:
             return await self.stream(request, body, turn)
         message = self.message(body, turn)
         message["content"] = self.content(turn)
-        message["stop_reason"] = "tool_use" if turn.tools else "end_turn"
+        message["stop_reason"] = turn.stop_reason
         message["usage"]["output_tokens"] = self.output_tokens(turn)
         return web.json_response(message)
 
@@ -281,7 +465,9 @@ class Fake:
             step = self.script.pop(0)
             if "status" in step:
                 raise ApiError(step["status"], step.get("message", "scripted"), step.get("retry_after"))
-            return Turn(text=step.get("text", ""), tools=[self.call(tool["name"], tool["input"]) for tool in step.get("tools", [])], failure=step.get("failure"))
+            return Turn(
+                text=step.get("text", ""), tools=[self.call(tool["name"], tool["input"]) for tool in step.get("tools", [])], failure=step.get("failure"),
+                stop_reason=step.get("stop_reason"))
         words, results = said(body["messages"])
         if match := re.match(r"fail (\d{3})(?: (\d+))?$", words):
             if self.times(words, match[2]):
@@ -296,6 +482,8 @@ class Fake:
             return Turn("lie " * 50, usage=False)
         if match := re.match(r"echo: (.*)", words, re.S):
             return Turn(match[1])
+        if words.startswith("note: "):
+            return Turn("noted")
         if match := re.match(r"use bash: (.*)", words, re.S):
             return self.after(results) or Turn("I will run that.", [self.call("Bash", {"command": match[1], "description": "scripted"})])
         if match := re.match(r"use ([A-Za-z0-9_-]+): (\{.*\})$", words, re.S):
@@ -310,10 +498,27 @@ class Fake:
             return Turn(f"chained {done}: " + " ".join(result_text(block) for block in results))
         if match := re.match(r"(slow|long) (\d+)$", words):
             return Turn(" ".join(f"w{number}" for number in range(int(match[2]))), pace=self.pace if match[1] == "slow" else 0)
+        if words == "refuse":
+            return Turn("I would rather", stop_reason="refusal")
+        if words == "pdf?":
+            kinds = [part["type"] for message in body["messages"] for block in blocks(message["content"])
+                     for part in [block] + (block["content"] if isinstance(block.get("content"), list) else []) if part.get("type") in ("image", "document")]
+            return Turn(", ".join(kinds) or "no files")
+        if "Your reply was cut at its length limit" in words or (match := re.match(r"long answer (\d+)$", words)):
+            return self.long_answer(body)
         if words == "remembered?":
             system = "\n".join(block.get("text", "") for block in blocks(body.get("system") or ""))
             return Turn(", ".join(re.findall(r"\b[A-Z_]+=\S+", system)) or "nothing")
         return Turn(f"you said: {words}")
+
+    def long_answer(self, body: dict) -> Turn:
+        """Forty words a turn, from where the conversation has come to."""
+        texts = [unwrap("\n".join(b["text"] for b in blocks(m["content"]) if b["type"] == "text")) for m in body["messages"]]
+        start = max(i for i, text in enumerate(texts) if re.match(r"long answer \d+$", text))
+        wanted = int(texts[start].split()[-1])
+        said = sum(len(text.split()) for m, text in zip(body["messages"][start:], texts[start:]) if m["role"] == "assistant")
+        words = [f"w{n}" for n in range(said, min(wanted, said + 40))]
+        return Turn(" ".join(words) + (" " if said + 40 < wanted else ""), stop_reason="max_tokens" if said + 40 < wanted else "end_turn")
 
     def after(self, results: list[dict]) -> Turn | None:
         if not results:
@@ -329,35 +534,14 @@ class Fake:
     # -- the wire
 
     def tokens(self, body: dict) -> int:
-        return len(json.dumps([body.get("system"), body.get("tools"), body.get("messages")])) // 4 + 1
+        return sum(PromptCache.size(block) for _, block in PromptCache.sequence(body))
 
     def output_tokens(self, turn: Turn) -> int:
         return max(1, (len(turn.text) + sum(len(json.dumps(tool["input"])) for tool in turn.tools)) // 4)
 
-    def usage(self, body: dict) -> dict:
-        """Input split by what an earlier request has put into the cache: the longest known prefix up to a cache_control mark."""
-        parts: list[str] = []
-        marks: list[int] = []
-        system = body.get("system") or []
-        for item in body.get("tools", []) + blocks(system) + [{"role": m["role"], **block} for m in body["messages"] for block in blocks(m["content"])]:
-            plain = {name: value for name, value in item.items() if name != "cache_control"}
-            parts.append(json.dumps(plain, sort_keys=True))
-            if "cache_control" in item:
-                marks.append(len(parts))
-        total = self.tokens(body)
-        if not marks:
-            return {"input_tokens": total, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
-        prefixes = {count: "\n".join(parts[:count]) for count in range(1, len(parts) + 1)}
-        whole = max(1, len(prefixes[len(parts)]))
-        read = max((len(text) for text in prefixes.values() if text in self.cache), default=0)
-        written = len(prefixes[marks[-1]])
-        self.cache += [prefixes[mark] for mark in marks]
-        del self.cache[:-2000]
-        read_tokens, write_tokens = total * read // whole, max(0, total * written // whole - total * read // whole)
-        return {"input_tokens": max(0, total - read_tokens - write_tokens), "cache_creation_input_tokens": write_tokens, "cache_read_input_tokens": read_tokens}
-
     def message(self, body: dict, turn: Turn) -> dict:
-        usage = {**self.usage(body), "output_tokens": 1, "service_tier": "standard"}
+        usage = {**self.cache.account(body), "output_tokens": 1, "service_tier": "standard"}
+        self.usages.append({"model": body["model"], **usage})
         if not turn.usage:
             usage = {"input_tokens": 0, "output_tokens": 0}
         return {
@@ -366,7 +550,7 @@ class Fake:
         }
 
     def content(self, turn: Turn) -> list[dict]:
-        return ([{"type": "text", "text": turn.text}] if turn.text else []) + turn.tools
+        return ([turn.thinking] if turn.thinking else []) + ([{"type": "text", "text": turn.text}] if turn.text else []) + turn.tools
 
     async def stream(self, request: web.Request, body: dict, turn: Turn) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "request-id": f"req_{self.counter}"})
@@ -380,6 +564,12 @@ class Fake:
             if turn.failure == "malformed":
                 await response.write(b"event: content_block_delta\ndata: {\"type\": \"content_block_de\n\n:\xff\xfe\n\n")
             index, sent = 0, 0
+            if turn.thinking:
+                await send("content_block_start", {"index": index, "content_block": {"type": "thinking", "thinking": "", "signature": ""}})
+                await send("content_block_delta", {"index": index, "delta": {"type": "thinking_delta", "thinking": turn.thinking["thinking"]}})
+                await send("content_block_delta", {"index": index, "delta": {"type": "signature_delta", "signature": turn.thinking["signature"]}})
+                await send("content_block_stop", {"index": index})
+                index += 1
             if turn.text:
                 await send("content_block_start", {"index": index, "content_block": {"type": "text", "text": ""}})
                 await send("ping", {})
@@ -408,7 +598,7 @@ class Fake:
                     await send("content_block_delta", {"index": index, "delta": {"type": "input_json_delta", "partial_json": text[start:start + 17]}})
                 await send("content_block_stop", {"index": index})
                 index += 1
-            delta = {"delta": {"stop_reason": "tool_use" if turn.tools else "end_turn", "stop_sequence": None}}
+            delta = {"delta": {"stop_reason": turn.stop_reason, "stop_sequence": None}}
             await send("message_delta", {**delta, "usage": {"output_tokens": self.output_tokens(turn)} if turn.usage else {}})
             await send("message_stop", {})
             await response.write_eof()

@@ -1,5 +1,6 @@
 """The fake is checked with the vendor's own SDK, so that we do not test our misunderstanding."""
 
+import base64
 import json
 import subprocess
 import sys
@@ -136,11 +137,123 @@ def test_what_the_vendor_refuses(client, messages, said):
 
 
 def test_the_cache_is_read_by_the_next_turn(client):
-    system = [{"type": "text", "text": "You are " + "very " * 500 + "kind.", "cache_control": {"type": "ephemeral"}}]
+    system = [{"type": "text", "text": "You are " + "very " * 1200 + "kind.", "cache_control": {"type": "ephemeral"}}]
     first = ask(client, "echo: one", system=system).usage
     second = ask(client, "echo: two", system=system).usage
     assert first.cache_creation_input_tokens > 0 and first.cache_read_input_tokens == 0
     assert second.cache_read_input_tokens >= first.cache_creation_input_tokens * 0.9
+
+
+MARK = {"cache_control": {"type": "ephemeral"}}
+
+
+def usage(client, content, system=(), tools=(), **more):
+    """Usage of one request whose user message has these blocks."""
+    return client.messages.create(
+        model=more.pop("model", "fake-1"), max_tokens=more.pop("max_tokens", 5000), messages=[{"role": "user", "content": content}],
+        **({"system": list(system)} if system else {}), **({"tools": list(tools)} if tools else {}), **more).usage
+
+
+def filler(name, tokens=1200, mark=True):
+    return {"type": "text", "text": f"{name} " + "abc " * tokens, **(MARK if mark else {})}
+
+
+def test_short_prefixes_are_not_cached_and_the_minimum_depends_on_the_model(client):
+    for model, enough, short in [("fake-1", 1100, 900), ("claude-3-5-haiku-20241022", 2200, 1500), ("claude-haiku-4-5-20251001", 4300, 3900)]:
+        assert usage(client, [filler(f"short {model}", short)], model=model).cache_creation_input_tokens == 0
+        assert usage(client, [filler(f"long {model}", enough)], model=model).cache_creation_input_tokens > 0
+
+
+def test_a_prefix_is_read_whole_or_not_at_all(client):
+    system = [filler("whole")]
+    assert usage(client, "x", system).cache_read_input_tokens == 0
+    assert usage(client, "y", system).cache_read_input_tokens > 1000
+    changed = [{"type": "text", "text": "W" + system[0]["text"][1:], **MARK}]
+    assert usage(client, "x", changed).cache_read_input_tokens == 0
+    # The tools stand before the system text: another tool is another prefix. So is another model.
+    assert usage(client, "x", system, [BASH]).cache_read_input_tokens == 0
+    assert usage(client, "x", system, model="fake-2").cache_read_input_tokens == 0
+
+
+def test_a_breakpoint_looks_back_over_twenty_blocks(client):
+    def blocks(count, mark):
+        return [filler("back", mark=mark == 0)] + [{"type": "text", "text": f"block {n}", **(MARK if n == mark else {})} for n in range(1, count + 1)]
+    usage(client, blocks(0, 0))
+    assert usage(client, blocks(19, 19)).cache_read_input_tokens > 1000
+    # 21 blocks from the next written prefix, the breakpoint's own included.
+    fresh = [filler("far")]
+    usage(client, fresh)
+    far = [{**fresh[0]}] + [{"type": "text", "text": f"block {n}"} for n in range(1, 21)]
+    del far[0]["cache_control"]
+    far[-1] = {**far[-1], **MARK}
+    assert usage(client, far).cache_read_input_tokens == 0
+
+
+def test_at_most_four_breakpoints(client):
+    with pytest.raises(anthropic.BadRequestError, match="maximum of 4"):
+        usage(client, [filler(str(n), 2) for n in range(5)])
+
+
+def test_entries_live_five_minutes_after_their_last_use(client, url):
+    system = [filler("clock")]
+    usage(client, "x", system)
+    for ahead, hit in [(200, True), (400, True), (900, False)]:
+        control(url, "/control/clock", "PUT", ahead)
+        assert (usage(client, "x", system).cache_read_input_tokens > 0) == hit
+    control(url, "/control/clock", "PUT", 0)
+
+
+def test_thinking_changes_the_prefixes_of_messages_only(client):
+    system, content = [filler("level")], [filler("content")]
+    usage(client, content, system)
+    both = usage(client, content, system).cache_read_input_tokens
+    thinking = usage(client, content, system, thinking={"type": "enabled", "budget_tokens": 2000}).cache_read_input_tokens
+    assert 1000 < thinking < both
+
+
+def test_thinking_is_signed_by_its_model_and_must_come_back_as_it_was(client):
+    thinking = {"type": "enabled", "budget_tokens": 2000}
+    first = client.messages.create(
+        model="fake-1", max_tokens=5000, thinking=thinking, tools=[BASH], messages=[{"role": "user", "content": "use bash: ls"}])
+    assert [block.type for block in first.content] == ["thinking", "text", "tool_use"]
+
+    def again(content, model="fake-1", thinking=thinking):
+        return client.messages.create(model=model, max_tokens=5000, tools=[BASH], **({"thinking": thinking} if thinking else {}), messages=[
+            {"role": "user", "content": "use bash: ls"}, {"role": "assistant", "content": content},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": content[-1]["id"], "content": "a.txt"}]}])
+
+    content = [block.model_dump(exclude_none=True, include={"type", "id", "name", "input", "text", "thinking", "signature"}) for block in first.content]
+    assert again(content).content[-1].text == "tool said: a.txt"
+    with pytest.raises(anthropic.BadRequestError, match="signature"):
+        again([{**content[0], "thinking": "something else"}, *content[1:]])
+    with pytest.raises(anthropic.BadRequestError, match="signature"):
+        again(content, model="fake-2")
+    with pytest.raises(anthropic.BadRequestError, match="must start with a thinking block"):
+        again(content[1:])
+    assert again(content[1:], thinking=None).content[-1].text == "tool said: a.txt"
+    for bad in [{"type": "enabled", "budget_tokens": 100}, {"type": "enabled", "budget_tokens": 5000}, {"type": "much"}]:
+        with pytest.raises(anthropic.BadRequestError):
+            again(content, thinking=bad)
+
+
+def test_files_that_cannot_be_read_are_refused(client):
+    def file(kind, media_type, data):
+        return [{"type": kind, "source": {"type": "base64", "media_type": media_type, "data": base64.b64encode(data).decode()}}, {"type": "text", "text": "pdf?"}]
+    assert ask(client, file("document", "application/pdf", b"%PDF-1.4 %%EOF")).content[0].text == "document"
+    with pytest.raises(anthropic.BadRequestError, match="Could not process PDF"):
+        ask(client, file("document", "application/pdf", b"%PDF-1.4"))
+    with pytest.raises(anthropic.BadRequestError, match="Could not process image"):
+        ask(client, file("image", "image/png", b"BROKEN"))
+
+
+def test_stop_reasons_and_overloaded_models(client, url):
+    assert ask(client, "refuse").stop_reason == "refusal"
+    assert ask(client, "long answer 100").stop_reason == "max_tokens"
+    control(url, "/control/overloaded", "PUT", ["fake-1"])
+    with pytest.raises(anthropic.APIStatusError):
+        ask(client, "echo: x")
+    assert client.messages.create(model="fake-2", max_tokens=10, messages=[{"role": "user", "content": "echo: x"}]).content[0].text == "x"
+    control(url, "/control/overloaded", "PUT", [])
 
 
 def test_counting_and_records(client, url):

@@ -42,6 +42,14 @@ extension GatewayClient {
         return try JSON.value(answer.body)["messages"]?.array ?? []
     }
 
+    /// Results of the platform's web search: title, url, snippet.
+    func searchWeb(_ query: String, allowed: [String], blocked: [String]) async throws -> [Value] {
+        struct Body: Encodable { var query: String; var allowedDomains: [String]?; var blockedDomains: [String]? }
+        let body = Body(query: query, allowedDomains: allowed.isEmpty ? nil : allowed, blockedDomains: blocked.isEmpty ? nil : blocked)
+        let answer = try await call(.POST, "/search", body: JSON.encode(body))
+        return try JSON.value(answer.body)["results"]?.array ?? []
+    }
+
     /// Stores a file of at most 100 MiB under one of the grant's prefixes.
     func putObject(_ key: ObjectKey, _ content: Data, contentType: String) async throws {
         let path = key.text.split(separator: "/").map(GatewayAddress.percentEncoded).joined(separator: "/")

@@ -14,7 +14,8 @@ struct SearchHistoryTool: AgentTool {
     let isReadOnly = true
 
     func run(_ input: Value, in context: ToolContext) async throws -> ToolResult {
-        let query = try input.optionalText("query", most: 500)
+        let query = try input.optionalText("query", most: 800)
+        guard (query?.unicodeScalars.count ?? 0) <= 200 else { throw ToolError("`query` is longer than 200 characters.") }
         let limit = min(100, max(1, input["limit"]?.int ?? 20))
         let before = try input.optionalText("before", most: 40).map { text in
             guard let date = Timestamp.date(text) else { throw ToolError("`before` must be a UTC time such as 2026-01-31T08:15:30Z.") }

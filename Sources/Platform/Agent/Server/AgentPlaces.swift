@@ -28,9 +28,11 @@ public struct AgentPlaces: Sendable {
         moved = mounts.filter { $0.key.hasPrefix("/workspace/") && $0.key != $0.value }.map { (usual: $0.key, real: $0.value) }.sorted { $0.usual < $1.usual }
         sessionSource = mounts[Self.sessionFiles]
         manualSource = mounts[Self.sessionFiles + "/CLAUDE.md"]
+        skillsSource = mounts[Self.sessionFiles + "/skills"]
     }
     private var sessionSource: String?
     private var manualSource: String?
+    private var skillsSource: String?
 
     /// Without mounts the session's files are linked into the home directory: the transcripts, and the manual, which is stored elsewhere.
     func prepare() throws {
@@ -41,6 +43,7 @@ public struct AgentPlaces: Sendable {
         try files.createDirectory(atPath: transcripts, withIntermediateDirectories: true)
         try link(paths.sessionFiles + "/transcripts", to: transcripts)
         if let manualSource { try link(paths.botManual, to: manualSource) }
+        if let skillsSource { try link(paths.skills, to: skillsSource) }
     }
 
     private func link(_ path: String, to target: String) throws {

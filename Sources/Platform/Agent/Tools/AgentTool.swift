@@ -12,6 +12,10 @@ public protocol AgentTool: Sendable {
     var inputSchema: Value { get }
     /// Changes nothing: may run at the same time as other read-only tools.
     var isReadOnly: Bool { get }
+    /// May run at the same time as others of its kind; what only reads may, unless a tool says otherwise.
+    var runsBesideOthers: Bool { get }
+    /// Other names that models know it by; not offered, but understood.
+    var aliases: [String] { get }
     /// - Throws: ``ToolError`` for the model, `CancellationError` when the run is stopped. Callers use ``outcome(of:in:)``.
     func run(_ input: Value, in context: ToolContext) async throws -> ToolResult
 }
@@ -21,6 +25,8 @@ public struct ToolResult: Sendable, Hashable {
     public enum Part: Sendable, Hashable {
         case text(String)
         case image(mediaType: String, data: Data)
+        /// A PDF, for models that take them.
+        case document(mediaType: String, data: Data, title: String?)
     }
     public var content: [Part]
     public var isError: Bool
@@ -38,6 +44,7 @@ public struct ToolResult: Sendable, Hashable {
             switch part {
             case .text(let text): .text(text)
             case .image(let mediaType, let data): .image(.base64(mediaType: mediaType, data: data.base64EncodedString()))
+            case .document(let mediaType, let data, let title): .document(.base64(mediaType: mediaType, data: data.base64EncodedString()), title: title)
             }
         }
         return ToolResultContent(toolUseID: use.id, content: blocks, isError: isError)
@@ -52,6 +59,9 @@ public struct ToolError: Error, Sendable, Hashable, CustomStringConvertible {
 }
 
 extension AgentTool {
+    public var runsBesideOthers: Bool { isReadOnly }
+    public var aliases: [String] { [] }
+
     /// Runs the tool; every failure but a cancellation becomes a result.
     public func outcome(of input: Value, in context: ToolContext) async throws(CancellationError) -> ToolResult {
         do {
@@ -67,7 +77,10 @@ extension AgentTool {
     }
 }
 
-/// The tools that every agent has (AGENT.md §3).
+/// The tools that every agent has (AGENT.md §3), in a fixed order: the prompt cache holds only while it does.
 public enum BuiltInTools {
-    public static let all: [any AgentTool] = [BashTool(), ReadTool(), WriteTool(), EditTool(), GlobTool(), GrepTool(), TodoWriteTool()]
+    public static let all: [any AgentTool] = [
+        BashTool(), BashOutputTool(), KillShellTool(), ReadTool(), WriteTool(), EditTool(), NotebookEditTool(), GlobTool(), GrepTool(), WebFetchTool(),
+        TodoWriteTool(),
+    ]
 }

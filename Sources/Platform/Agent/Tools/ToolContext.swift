@@ -11,6 +11,12 @@ public struct ToolContext: Sendable {
     public var todos: TodoList
     /// Commands that go on after their call.
     public var commands: CommandGroups
+    /// Commands that were started to go on beside the conversation.
+    public var jobs: BackgroundJobs
+    /// The model reads PDFs itself.
+    public var takesDocuments = false
+    /// For questions of a tool's own; nil where there is no model.
+    public var sideModel: SideModel?
     /// What commands see; never the agent's own environment, which holds its process key.
     public var environment: [String: String]
     /// No command runs longer.
@@ -29,6 +35,22 @@ public struct ToolContext: Sendable {
         files = ReadFileRegistry()
         todos = TodoList()
         commands = CommandGroups()
+        jobs = BackgroundJobs()
+    }
+
+    /// For a sub-agent: the same machine and limits, but a working directory, a plan and a knowledge of files of its own.
+    func separate() -> ToolContext {
+        var copy = self
+        copy.directory = WorkingDirectory(workspace)
+        copy.files = ReadFileRegistry()
+        copy.todos = TodoList()
+        return copy
+    }
+
+    /// Ends everything that still runs in the background.
+    func endBackground() {
+        jobs.endAll()
+        commands.killAll()
     }
 
     /// The process's environment without what is the platform's own.
@@ -80,13 +102,35 @@ public struct ToolLimits: Sendable {
     public var readBytes = 200_000
     /// An image's bytes. Base64 makes 4 of 3, and the Messages API refuses images over 5 MiB in that form.
     public var imageBytes = 3_932_160
+    /// A PDF's bytes: the Messages API takes 32 MB in one request, everything in it included.
+    public var documentBytes = 10 << 20
     /// Largest file that `Edit` takes.
     public var editBytes = 10 << 20
     public var globResults = 100
     public var grepLines = 250
     /// How long `Glob` and `Grep` may search.
     public var searchTime: Duration = .seconds(20)
+    /// Bytes of a page that are shown; a longer one is kept in a file.
+    public var webText = 40_000
+    /// Bytes of a page that a question about it is asked over.
+    public var webQuestionText = 300_000
+    var web = WebClient.Limits()
+    /// Background commands that run at the same time.
+    public var jobs = 16
+    /// Bytes of text in one result, whatever tool it comes from; the middle of a longer one is left out.
+    public var resultBytes = 220_000
+    /// Bytes of text, and of images and documents, in the results of one turn.
+    public var turnBytes = 400_000
+    public var turnMediaBytes = 20 << 20
     public init() {}
+}
+
+/// The run's model for a question of a tool's own, apart from the conversation; its tokens count for the run.
+public struct SideModel: Sendable {
+    /// One user message, answered with what the given tools, which the provider runs itself, find. In their JSON.
+    let ask: @Sendable (_ question: String, _ serverTools: [Value]) async throws -> ChatMessage
+
+    func answer(_ question: String) async throws -> String { try await ask(question, []).text }
 }
 
 /// The directory that a session's commands are in, kept across calls.

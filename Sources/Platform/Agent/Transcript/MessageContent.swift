@@ -18,6 +18,9 @@ public struct ChatMessage: Codable, Sendable, Hashable {
     public var text: String { content.compactMap(\.text).joined() }
     public var toolUses: [ToolUse] { content.compactMap { if case .toolUse(let use) = $0 { use } else { nil } } }
 
+    /// The same with a word in the place of each image and document.
+    var withoutMedia: ChatMessage { ChatMessage(role: role, content: content.map(\.withoutMedia)) }
+
     private enum Key: String, CodingKey { case role, content }
     /// Accepts the short form, a content that is one string.
     public init(from decoder: any Decoder) throws {
@@ -43,6 +46,17 @@ public enum ContentBlock: Sendable, Hashable {
     case other(Value)
 
     public var text: String? { if case .text(let text) = self { text } else { nil } }
+
+    fileprivate var withoutMedia: ContentBlock {
+        switch self {
+        case .image: return .text("(An image was here that could not be read.)")
+        case .document(_, let title): return .text("(A document\(title.map { ", \($0)," } ?? "") was here that could not be read.)")
+        case .toolResult(var result):
+            result.content = result.content.map(\.withoutMedia)
+            return .toolResult(result)
+        default: return self
+        }
+    }
 }
 
 /// A call that the model asks for.

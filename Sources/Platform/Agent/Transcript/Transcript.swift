@@ -113,6 +113,9 @@ public actor Transcript {
         try file.synchronize()
     }
 
+    /// Leaves images and documents out of everything so far; a word stands in their place.
+    public func dropMedia() throws { try append(.mediaDropped) }
+
     /// Ends the turn and waits until the disk has it. Calls still open are closed with an error, so that a stopped run leaves
     /// a valid conversation.
     public func endTurn(_ outcome: TranscriptTurn.Outcome) throws {
@@ -163,6 +166,14 @@ public actor Transcript {
             historySize = 0
             keep(.user(summary), summary.utf8.count)
             for message in kept { keep(message, range.count / max(1, kept.count)) }
+        case .mediaDropped:
+            let all = history
+            history = []
+            historySize = 0
+            for entry in all {
+                let message = entry.message.withoutMedia
+                keep(message, message == entry.message ? entry.size : min(entry.size, 4096))
+            }
         }
     }
 

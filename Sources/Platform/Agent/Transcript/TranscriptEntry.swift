@@ -14,6 +14,8 @@ public enum TranscriptEntry: Sendable, Hashable {
     /// Everything before is replaced by the summary and by the messages kept as they were.
     case compaction(summary: String, kept: [ChatMessage])
     case end(TranscriptTurn.Outcome)
+    /// The images and documents of everything before are left out from here on.
+    case mediaDropped
 }
 
 /// What a turn answers, and for which invocation.
@@ -40,7 +42,7 @@ public struct AssistantNote: Codable, Sendable, Hashable {
 }
 
 extension TranscriptEntry: Codable {
-    private enum Kind: String, Codable { case meta, turn, user, assistant, toolResults, compaction, end }
+    private enum Kind: String, Codable { case meta, turn, user, assistant, toolResults, compaction, end, mediaDropped }
     private enum Key: String, CodingKey { case type, version, sessionID, createdAt, turn, content, note, summary, kept, outcome }
 
     public init(from decoder: any Decoder) throws {
@@ -61,6 +63,7 @@ extension TranscriptEntry: Codable {
         case .compaction:
             self = .compaction(summary: try box.decode(String.self, forKey: .summary), kept: try box.decode([ChatMessage].self, forKey: .kept))
         case .end: self = .end(try box.decode(TranscriptTurn.Outcome.self, forKey: .outcome))
+        case .mediaDropped: self = .mediaDropped
         }
     }
 
@@ -92,6 +95,7 @@ extension TranscriptEntry: Codable {
         case .end(let outcome):
             try box.encode(Kind.end, forKey: .type)
             try box.encode(outcome, forKey: .outcome)
+        case .mediaDropped: try box.encode(Kind.mediaDropped, forKey: .type)
         }
     }
 }

@@ -20,6 +20,7 @@ public struct WorkspacePaths: Sendable, Hashable {
 
     /// The session's files: transcripts, the bot manual, skills.
     public var sessionFiles: String { home + "/.claude" }
+    public var skills: String { sessionFiles + "/skills" }
     public var botManual: String { sessionFiles + "/CLAUDE.md" }
     public var groupMemory: String { group + "/CLAUDE.md" }
     public var sharedMemory: String { shared + "/CLAUDE.md" }

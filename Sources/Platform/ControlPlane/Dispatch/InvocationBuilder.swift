@@ -13,6 +13,8 @@ struct InvocationBuilder: Sendable {
     let signer: GrantSigner
     let prompts: PromptBuilder
     let time: any TimeSource
+    /// The gateway has a web search of the platform's.
+    var searchesWeb = false
 
     func build(
         _ work: RunDriver.Work, session: Session, model: (provider: Provider, model: String), slot: String, attempt: Int, node: String
@@ -70,6 +72,7 @@ struct InvocationBuilder: Sendable {
                 learnings: layout.learnings),
             toolWhitelist: bot.toolWhitelist, maxTurns: bot.containerConfig.maxTurns, timezone: bot.timezone)
         payload.systemPrompt = bot.systemPrompt
+        payload.webSearch = model.provider.searchesWeb ? .provider : searchesWeb ? .platform : nil
         payload.isGroupChat = isGroup
         payload.memoryWritable = memoryWritable
         payload.attachments = files.compactMap { file in

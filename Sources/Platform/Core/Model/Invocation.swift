@@ -21,6 +21,13 @@ public struct InvocationPayload: Codable, Sendable {
             self.type = type; self.fileName = fileName; self.mimeType = mimeType; self.size = size; self.objectKey = objectKey
         }
     }
+    /// Where the agent's web search comes from.
+    public enum WebSearch: String, Codable, Sendable {
+        /// The model's provider has a search of its own.
+        case provider
+        /// The gateway's `POST /search`.
+        case platform
+    }
     public enum SDKCommand: String, Codable, Sendable { case context, compact }
 
     public var invocationId: InvocationID
@@ -52,6 +59,8 @@ public struct InvocationPayload: Codable, Sendable {
     public var resumeSessionId: String?
     public var objectsRevision: String?
     public var sdkCommand: SDKCommand?
+    /// Absent = no web search.
+    public var webSearch: WebSearch?
 
     public init(
         invocationId: InvocationID, botId: BotID, userId: UserID, groupJid: GroupJID, botName: String, channelType: ChannelType, prompt: String,

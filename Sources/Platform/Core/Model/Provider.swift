@@ -33,6 +33,13 @@ public struct Provider: Entity {
         createdAt = now; updatedAt = now
     }
 
+    /// Its endpoint runs web searches itself (https://docs.anthropic.com/en/docs/agents-and-tools/tool-use/web-search-tool): Anthropic's own does,
+    /// others that speak its API need not.
+    public var searchesWeb: Bool {
+        guard providerType == .anthropicCompatible, let host = baseUrl.flatMap({ URL(string: $0)?.host()?.lowercased() }) else { return false }
+        return host == "anthropic.com" || host.hasSuffix(".anthropic.com")
+    }
+
     /// The provider that needs no key and no network.
     public static let demoID = ProviderID("demo")
     public static let table = Tables.providers

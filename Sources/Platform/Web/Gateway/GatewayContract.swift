@@ -10,6 +10,9 @@ enum GatewayContract {
         route(
             .get, "/history", "This conversation's stored messages, newest first.",
             query: .page(.text("query", "Words to look for.", .line(1...200)), .text("before", "A timestamp.", .line(1...40))), answers: [.page(Schemas.message)]),
+        route(
+            .post, "/search", "Searches the web, where the platform has a search.", .raw(limit: 256 << 10),
+            [.ok(.object([("results", .list(.object([("title", .text), ("url", .text), ("snippet", .text)])))]))], [.notFound]),
         route(.get, "/tasks", "This conversation's tasks.", query: .page(), answers: [.page(Schemas.task)]),
         route(.post, "/tasks", "Plans a task.", .json(.anyObject), [.created(Schemas.task, headers: [])], [.quotaExceeded]),
         route(.get, "/tasks/{taskId}", "A task.", answers: [.ok(Schemas.task)]),

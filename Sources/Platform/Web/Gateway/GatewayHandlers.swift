@@ -56,6 +56,10 @@ extension GatewayRoutes {
         }
     }
 
+    func search(_ call: GatewayCall) async throws -> Response {
+        try await within(call, .egress) { run in try Self.json(["results": try await gateway.search(run, body: try await call.json())]) }
+    }
+
     // MARK: - Tasks
 
     func listTasks(_ call: GatewayCall) async throws -> Response {

@@ -61,6 +61,7 @@ public struct GatewayRoutes: Sendable {
         case ("events", 1): return try await on([.post], method) { try await events(call) }
         case ("inbox", 1): return try await on([.get], method) { try await inbox(call) }
         case ("history", 1): return try await on([.get], method) { try await history(call) }
+        case ("search", 1): return try await on([.post], method) { try await search(call) }
         case ("tasks", 1):
             return try await on([.get, .post], method) { method == .post ? try await createTask(call) : try await listTasks(call) }
         case ("tasks", 2):

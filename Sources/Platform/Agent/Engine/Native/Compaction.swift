@@ -80,6 +80,31 @@ enum Compaction {
 enum TokenEstimate {
     static func tokens(bytes: Int) -> Int { (bytes + 3) / 4 }
     static func tokens(_ text: String) -> Int { tokens(bytes: text.utf8.count) }
+
+    /// An image of the largest size that is not scaled down.
+    static let image = 1600
+    /// What of some blocks is encoded files, and the tokens that a model counts for them: a PDF's page is about 40 KB and 2500 tokens.
+    static func media(_ blocks: [ContentBlock]) -> (bytes: Int, tokens: Int) {
+        var bytes = 0, tokens = 0
+        for block in blocks {
+            switch block {
+            case .image(let source):
+                if case .base64(_, let data) = source { bytes += data.utf8.count }
+                tokens += image
+            case .document(.base64(_, let data), _):
+                bytes += data.utf8.count
+                tokens += max(1, data.utf8.count / 53_000) * 2500
+            case .document(.url, _): tokens += 10_000
+            case .toolResult(let result):
+                let inner = media(result.content)
+                bytes += inner.bytes
+                tokens += inner.tokens
+            default: break
+            }
+        }
+        return (bytes, tokens)
+    }
+
     static func text(_ tokens: Int) -> String {
         tokens < 1000 ? String(tokens) : "\(tokens / 1000).\(tokens % 1000 / 100)k"
     }
@@ -95,8 +120,9 @@ enum ContextReport {
                 case .text(let text): if message.role == .user { people += TokenEstimate.tokens(text) } else { assistant += TokenEstimate.tokens(text) }
                 case .toolUse(let use): assistant += TokenEstimate.tokens((try? JSON.text(use.input)) ?? "")
                 case .toolResult(let result):
-                    for part in result.content { if let text = part.text { results += TokenEstimate.tokens(text) } else { media += 1500 } }
-                case .image, .document: media += 1500
+                    for part in result.content { if let text = part.text { results += TokenEstimate.tokens(text) } }
+                    media += TokenEstimate.media(result.content).tokens
+                case .image, .document: media += TokenEstimate.media([block]).tokens
                 case .thinking(let text, _): assistant += TokenEstimate.tokens(text)
                 case .redactedThinking, .other: break
                 }

@@ -19,7 +19,9 @@ struct Inbox {
             absent = true
             return nil
         }
-        let new = messages.filter { message in !taken.contains { $0.rawValue == message["messageId"]?.string } && message["messageId"]?.string != nil }
+        // A message with files is left to a run of its own, which is handed them; so is what came after it.
+        let texts = messages.prefix { $0["attachments"]?.array?.isEmpty ?? true && $0["text"]?.string?.contains { !$0.isWhitespace } == true }
+        let new = texts.filter { message in !taken.contains { $0.rawValue == message["messageId"]?.string } && message["messageId"]?.string != nil }
         guard !new.isEmpty else { return nil }
         taken += new.compactMap { $0["messageId"]?.string.map { MessageID($0) } }
         let lines = new.map { message in

@@ -11,8 +11,8 @@ public struct NativeEngine: AgentEngine {
         public var contextWindow = 200_000
         /// Share of the window from which on the conversation is compacted by itself.
         public var compactAt = 0.8
-        /// Extended thinking; nil = only what the endpoint does by itself.
-        public var thinkingBudget: Int?
+        /// Extended thinking; nil = what suits the model (``Thinking/suiting(_:at:)``).
+        public var thinking: Thinking?
         /// Tries of one model call, the first included.
         public var modelTries = 6
         var backoff = Backoff(first: .milliseconds(500), most: .seconds(30))
@@ -26,6 +26,8 @@ public struct NativeEngine: AgentEngine {
     private let sessions: SessionCache
     /// Kept over the runs of the process: working directory, files read, commands in the background.
     private let toolContext: ToolContext
+    /// What the model's endpoint would not take.
+    private let lessons = ModelLessons()
     private let logger: Logger
 
     public init(places: AgentPlaces = AgentPlaces(), options: Options = Options(), logger: Logger) {
@@ -35,7 +37,7 @@ public struct NativeEngine: AgentEngine {
     }
 
     /// Ends commands that still run in the background.
-    public func shutDown() { toolContext.commands.killAll() }
+    public func shutDown() { toolContext.endBackground() }
 
     public func run(_ run: EngineRun, emit: @escaping @Sendable (EngineEvent) -> Void) async -> EngineOutcome {
         var logger = logger
@@ -75,31 +77,51 @@ public struct NativeEngine: AgentEngine {
         let marker = try await opened.transcript.beginTurn(payload.invocationId, answering: opened.acceptedKey == key ? nil : key)
         let session = try await NativeSession(
             transcript: opened.transcript, marker: marker, lastUsage: opened.lastUsage, archiveDirectory: places.paths.group + "/conversations")
-        let tools = self.tools(for: run)
+        let skills = try await SkillLibrary.load(places.paths.skills, whitelist: payload.toolWhitelist)
         let memory = try await WorkspaceMemory.load(places.paths, botName: payload.botName, memoryWritable: payload.memoryWritable ?? true)
-        let prompt = SystemPrompt(payload, memory: memory, moved: places.moved)
+        let prompt = SystemPrompt(payload, memory: memory, skills: skills, moved: places.moved)
         // The model sees these files in its prompt, so it may change them without reading them again.
         for part in memory.parts where part.layer == .bot || part.layer == .group { toolContext.files.noteRead(part.path) }
-        let request = try MessagesRequest(
-            model: payload.model, system: prompt.text,
-            tools: tools.filter { payload.toolWhitelist.allows(tool: $0.name) }.map {
-                .init(name: $0.name, description: $0.description, input_schema: $0.inputSchema)
-            }, thinkingBudget: options.thinkingBudget)
+
+        let dialogue = ModelDialogue(run: run, options: options, lessons: lessons, logger: logger)
         var context = toolContext
         context.deadline = payload.deadline
+        context.takesDocuments = payload.providerType == .anthropicCompatible || payload.providerType == .bedrock
+        context.sideModel = .asking(dialogue, model: payload.model)
+        let shared = tools(for: run, skills: skills)
+        let helpers = Subagent.Maker(
+            tools: shared, context: context, dialogue: dialogue, runtime: prompt.runtime, thinking: thinking(payload), emit: emit, logger: logger)
+        let tools = shared + [TaskTool { try await helpers.make($0).work($1) }]
+        let request = try MessagesRequest(
+            model: payload.model, system: prompt.text, tools: MessagesRequest.offered(tools, whitelist: payload.toolWhitelist), thinking: thinking(payload))
         let executor = ToolExecutor(tools: tools, whitelist: payload.toolWhitelist, context: context, logger: logger)
         let sessions = sessions
         let state = NativeRun(
-            options: options, run: run, executor: executor, request: request, session: session, logger: logger,
+            options: options, run: run, dialogue: dialogue, executor: executor, request: request, session: session, logger: logger,
             commit: { sessions.accepted() }, emit: emit)
         return (state, prompt.sizes)
     }
 
-    private func tools(for run: EngineRun) -> [any AgentTool] { BuiltInTools.all + PlatformTools(run: run).all }
+    private func thinking(_ payload: InvocationPayload) -> Thinking {
+        options.thinking ?? .suiting(payload.model, at: payload.providerType)
+    }
+
+    /// What the agent and its sub-agents have, in a fixed order; `Task` follows for the agent itself.
+    private func tools(for run: EngineRun, skills: SkillLibrary) -> [any AgentTool] {
+        var tools = BuiltInTools.all
+        switch run.payload.webSearch {
+        case .provider: tools.append(WebSearchTool(source: .provider))
+        case .platform: tools.append(WebSearchTool(source: .platform(run.gateway)))
+        case nil: break
+        }
+        if !skills.skills.isEmpty { tools.append(SkillTool(library: skills)) }
+        return tools + PlatformTools(run: run).all
+    }
 
     private static func outcome(of error: any Error) -> EngineOutcome {
         if Task.isCancelled || error is CancellationError { return .interrupted }
         return switch error {
+        case ModelFailure.runBudget: .failure(.quotaExceeded, detail: "the run's token budget is used up")
         case ModelFailure.quotaExceeded: .failure(.quotaExceeded, detail: "the gateway said quota-exceeded")
         case ModelFailure.runEnded, GatewayError.runEnded: .runEnded
         case ModelFailure.again(_, let reason): .failure(.providerUnavailable, detail: reason)

@@ -19,24 +19,20 @@ struct NativeRun {
     /// What the final reply will carry, and the live text before it.
     private var messageId = MessageID(ULID.make())
     private var showedText = false
-    private var maxTokens: Int
-    private var withoutThinking = false
+    private var dialogue: ModelDialogue
     private var turns = 0
     private var inbox: Inbox
     /// What is to happen once the gateway has accepted the final reply.
     private let commit: @Sendable () async -> Void
 
     init(
-        options: NativeEngine.Options, run: EngineRun, executor: ToolExecutor, request: MessagesRequest, session: NativeSession, logger: Logger,
-        commit: @escaping @Sendable () async -> Void, emit: @escaping @Sendable (EngineEvent) -> Void
+        options: NativeEngine.Options, run: EngineRun, dialogue: ModelDialogue, executor: ToolExecutor, request: MessagesRequest, session: NativeSession,
+        logger: Logger, commit: @escaping @Sendable () async -> Void, emit: @escaping @Sendable (EngineEvent) -> Void
     ) {
         self.options = options; self.run = run; self.executor = executor; self.request = request; self.session = session
-        self.logger = logger; self.commit = commit; self.emit = emit
-        maxTokens = options.maxTokens
+        self.logger = logger; self.commit = commit; self.emit = emit; self.dialogue = dialogue
         inbox = Inbox(gateway: run.gateway)
     }
-
-    private var time: any TimeSource { run.gateway.time }
 
     // MARK: A message
 
@@ -64,6 +60,13 @@ struct NativeRun {
                 turns -= 1
                 try await compact(keeping: message)
                 continue
+            } catch ModelFailure.mediaRejected where session.hasMedia {
+                turns -= 1
+                logger.notice("the model cannot read an image or document: all are left out")
+                try await session.dropMedia()
+                continue
+            } catch ModelFailure.runBudget {
+                return try await finish(Self.budgetNote(after: pieces.isEmpty ? lastText : pieces))
             }
             if turn.stopReason == .refusal {
                 // A refused turn left in the conversation is refused again: the exchange is taken back (docs: handling stop reasons).
@@ -122,6 +125,10 @@ struct NativeRun {
             + "(I stopped after \(turns) steps, the limit for one message, and am not done yet. Tell me to continue if I should go on.)"
     }
 
+    private static func budgetNote(after text: String) -> String {
+        (text.isEmpty ? "" : text + "\n\n") + "(I stopped because the token budget for one message is used up, and am not done yet. Tell me to continue if I should go on.)"
+    }
+
     /// Makes the answer durable before anybody hears it.
     private mutating func finish(_ text: String) async throws -> EngineOutcome {
         try await session.end(text)
@@ -134,41 +141,33 @@ struct NativeRun {
 
     // MARK: A turn
 
-    /// One assistant turn, with its tries: what another try may cure is tried again within the deadline.
+    /// One assistant turn, shown as it comes.
     private mutating func nextTurn() async throws -> TurnAssembler.Turn {
-        var attempt = 0
-        while true {
-            let call = ModelCall(client: run.gateway, deadline: run.payload.deadline)
-            let emit = emit, id = messageId
-            var separator = showedText ? "\n\n" : ""
-            var shown = false
-            do {
-                let body = request.body(try session.encoded(withoutThinking: withoutThinking), maxTokens: maxTokens)
-                let turn = try await call.turn(body) { text in
-                    emit(.text(id, separator + text))
-                    separator = ""
-                    shown = true
-                }
-                if shown { showedText = true }
-                return turn
-            } catch let failure as ModelFailure {
-                if shown {
-                    // What was shown of the broken try is no part of the answer: the next try shows under a new id.
-                    messageId = MessageID(ULID.make())
-                    showedText = false
-                }
-                switch failure {
-                case .again(let after, let reason):
-                    attempt += 1
-                    let delay = max(after ?? .zero, options.backoff.delay(attempt - 1))
-                    guard attempt < options.modelTries, time.now() + delay.seconds < run.payload.deadline else { throw failure }
-                    logger.notice("model call is tried again", metadata: ["attempt": "\(attempt)", "reason": "\(reason)", "ms": "\(delay.milliseconds)"])
-                    try await time.sleep(for: delay)
-                case .outputLimit(let most) where most < maxTokens: maxTokens = most
-                case .thinkingRejected where !withoutThinking && session.hasThinking: withoutThinking = true
-                default: throw failure
-                }
-            }
+        let shown = Shown(id: messageId, follows: showedText)
+        // What a broken try has shown is no part of the answer: the next one shows under a new id.
+        let emit = emit
+        let listener = ModelDialogue.Listener(onText: { emit(.text(shown.id, shown.next($0))) }, onBroken: { shown.restart() })
+        defer { (messageId, showedText) = (shown.id, shown.follows) }
+        let session = session
+        return try await dialogue.turn(request, listener: listener) { try session.encoded(withoutThinking: $0) }
+    }
+
+    /// Which message the live text belongs to, and whether some of it has come already.
+    private final class Shown {
+        private(set) var id: MessageID
+        private(set) var follows: Bool
+        private var isFirst = true
+        init(id: MessageID, follows: Bool) { self.id = id; self.follows = follows }
+
+        /// Turns are paragraphs of their own.
+        func next(_ text: String) -> String {
+            defer { isFirst = false; follows = true }
+            return isFirst && follows ? "\n\n" + text : text
+        }
+        func restart() {
+            id = MessageID(ULID.make())
+            follows = false
+            isFirst = true
         }
     }
 
@@ -206,34 +205,25 @@ struct NativeRun {
         var messages = session.messages
         for _ in 0..<4 {
             try Task.checkCancellation()
-            var conversation = EncodedConversation()
-            try conversation.update(to: Compaction.asking(text, after: messages, withoutThinking: withoutThinking))
             do {
-                let summary = try await quietTurn(conversation)
+                let asked = messages
+                let turn = try await dialogue.turn(request, mostTokens: 12_000) { withoutThinking in
+                    var conversation = EncodedConversation()
+                    try conversation.update(to: Compaction.asking(text, after: asked, withoutThinking: withoutThinking))
+                    return conversation
+                }
+                let summary = turn.message.text
                 if !summary.allSatisfy(\.isWhitespace) { return summary }
             } catch ModelFailure.tooLong {
                 messages = Compaction.newerHalf(of: messages)
-            } catch ModelFailure.thinkingRejected where !withoutThinking {
-                withoutThinking = true
+            } catch ModelFailure.mediaRejected where session.hasMedia {
+                messages = messages.map(\.withoutMedia)
+            } catch ModelFailure.runBudget {
+                break
             }
         }
         // The model would not; the newest exchange as it stands is better than an end of the conversation.
         return Compaction.excerpt(of: session.messages)
-    }
-
-    private func quietTurn(_ conversation: EncodedConversation) async throws -> String {
-        var attempt = 0
-        while true {
-            do {
-                let call = ModelCall(client: run.gateway, deadline: run.payload.deadline)
-                return try await call.turn(request.body(conversation, maxTokens: min(maxTokens, 8000))) { _ in }.message.text
-            } catch ModelFailure.again(let after, _) where attempt + 1 < options.modelTries {
-                let delay = max(after ?? .zero, options.backoff.delay(attempt))
-                attempt += 1
-                guard time.now() + delay.seconds < run.payload.deadline else { throw ModelFailure.again(after: after, "no time left") }
-                try await time.sleep(for: delay)
-            }
-        }
     }
 
     // MARK: /context

@@ -13,7 +13,7 @@ struct NativeSession {
     private(set) var messages: [ChatMessage]
     private var cache = EncodedConversation()
     private(set) var lastUsage: ModelUsage?
-    private var bytesAtLastUsage = 0
+    private var tokensAtLastUsage = 0
     private var hasAnswered = false
     private var isEnded = false
 
@@ -22,7 +22,7 @@ struct NativeSession {
         messages = await transcript.messages
         try cache.update(to: messages)
         self.lastUsage = lastUsage
-        bytesAtLastUsage = cache.bytes
+        tokensAtLastUsage = cache.tokens
     }
 
     mutating func append(user content: [ContentBlock]) async throws {
@@ -36,7 +36,7 @@ struct NativeSession {
         try await transcript.append(assistant: turn.message.content, note: AssistantNote(model: model, usage: turn.usage.forTranscript))
         try await refresh()
         lastUsage = turn.usage
-        bytesAtLastUsage = cache.bytes
+        tokensAtLastUsage = cache.tokens
     }
     mutating func append(assistant text: String) async throws {
         try await transcript.append(assistant: [.text(text)])
@@ -47,6 +47,15 @@ struct NativeSession {
         try await transcript.append(results: results)
         if let news { try await transcript.append(user: [.text(news)]) }
         try await refresh()
+    }
+
+    var hasMedia: Bool { TokenEstimate.media(messages.flatMap(\.content)).tokens > 0 }
+
+    /// Puts a word in the place of each image and document: the model cannot read one of them, and would refuse every request.
+    mutating func dropMedia() async throws {
+        try await transcript.dropMedia()
+        try await refresh()
+        lastUsage = nil
     }
 
     private mutating func refresh() async throws {
@@ -67,8 +76,8 @@ struct NativeSession {
 
     /// Tokens of the next request: what the model counted last, and an estimate for what came since.
     func contextTokens(fixed: Int) -> Int {
-        guard let lastUsage, cache.bytes >= bytesAtLastUsage else { return fixed + TokenEstimate.tokens(bytes: cache.bytes) }
-        return lastUsage.context + TokenEstimate.tokens(bytes: cache.bytes - bytesAtLastUsage)
+        guard let lastUsage, cache.tokens >= tokensAtLastUsage else { return fixed + cache.tokens }
+        return lastUsage.context + cache.tokens - tokensAtLastUsage
     }
 
     /// Archives the conversation in full and puts the summary in its place; `pending` is what still has to be answered.

@@ -2,7 +2,8 @@ import Foundation
 import Logging
 import Platform
 
-/// Runs the tool calls of one turn: neighbours that only read run together, everything else in order; results keep the order of the calls.
+/// Runs the tool calls of one turn: neighbours that may run beside others do so, everything else in order; results keep the order of the
+/// calls and are bounded, one by one and together.
 struct ToolExecutor: Sendable {
     static let mostAtOnce = 8
 
@@ -12,7 +13,7 @@ struct ToolExecutor: Sendable {
     private let logger: Logger
 
     init(tools: [any AgentTool], whitelist: ToolWhitelist, context: ToolContext, logger: Logger) {
-        self.tools = Dictionary(tools.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        self.tools = Dictionary(tools.map { ($0.name, $0) } + tools.flatMap { tool in tool.aliases.map { ($0, tool) } }, uniquingKeysWith: { first, _ in first })
         self.whitelist = whitelist; self.context = context; self.logger = logger
     }
 
@@ -23,7 +24,7 @@ struct ToolExecutor: Sendable {
         var index = 0
         while index < calls.count {
             var end = index
-            while end < calls.count, end - index < Self.mostAtOnce, onlyReads(calls[end]) { end += 1 }
+            while end < calls.count, end - index < Self.mostAtOnce, runsBesideOthers(calls[end]) { end += 1 }
             if end > index + 1 {
                 results += await together(Array(calls[index..<end]), broken: broken, emit: emit)
                 index = end
@@ -32,10 +33,10 @@ struct ToolExecutor: Sendable {
                 index += 1
             }
         }
-        return results
+        return await ResultBounds(limits: context.limits).applied(to: results)
     }
 
-    private func onlyReads(_ call: ToolUse) -> Bool { tools[call.name]?.isReadOnly ?? false }
+    private func runsBesideOthers(_ call: ToolUse) -> Bool { tools[call.name]?.runsBesideOthers ?? false }
 
     private func together(_ calls: [ToolUse], broken: Set<String>, emit: @escaping @Sendable (EngineEvent) -> Void) async -> [ToolResultContent] {
         await withTaskGroup(of: (Int, ToolResultContent).self) { group in

@@ -11,7 +11,8 @@ struct BashTool: AgentTool {
         - There is no terminal and nothing on standard input: use flags that make programs ask nothing.
         - `timeout` is in milliseconds, 120000 by default and 600000 at most; then everything the command started is killed.
         - Long output is shortened in the middle; the result names the file that holds the whole.
-        - To leave something running, end it with `&` and send its output to a file.
+        - `run_in_background` starts a server, a build or anything else that takes long, and returns at once: read its output with BashOutput, \
+        end it with KillShell. It runs on between messages, until this workspace has been idle for a while.
         - Prefer Read, Edit, Write, Glob and Grep over cat, sed, echo, find and grep.
         """
     let inputSchema = Schema.object(
@@ -19,6 +20,7 @@ struct BashTool: AgentTool {
             "command": Schema.string("The command to run"),
             "timeout": Schema.integer("Milliseconds until it is killed (120000 when not given, at most 600000)"),
             "description": Schema.string("What the command does, in five to ten words"),
+            "run_in_background": Schema.flag("Start it and go on; no time-out holds for it"),
         ], required: ["command"])
 
     private static let usualTimeout = 120_000
@@ -39,22 +41,15 @@ struct BashTool: AgentTool {
         let limits = context.limits
         try? FileManager.default.createDirectory(
             atPath: limits.outputDirectory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        let output = CapturedOutput(limit: limits.outputBytes, fileLimit: limits.outputFileBytes, directory: limits.outputDirectory)
+        if try input.flag("run_in_background") == true {
+            let job = try context.jobs.start(Self.command("eval \"$1\"", text, in: context), most: limits.jobs, output: output)
+            return .text("\(note)Running in the background with the id \(job.id).\(output.filePath.map { " Its output goes to \($0)." } ?? "")")
+        }
         // The shell says at its exit where it is. A path of our own making: letters, digits, and the configured directory.
         let placeFile = "\(limits.outputDirectory)/directory-\(ULID.make())"
         defer { unlink(placeFile) }
-        let hasBash = FileAccess.status("/bin/bash") != nil
-        let script = "trap 'pwd -P >\"\(placeFile)\"' EXIT; eval \"$1\""
-        var environment = context.environment
-        environment["PWD"] = context.directory.path
-        for (name, value) in ["TERM": "dumb", "PAGER": "cat", "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0", "LANG": "C.UTF-8"]
-        where environment[name] == nil || name == "TERM" {
-            environment[name] = value
-        }
-        if environment["PATH"] == nil { environment["PATH"] = "/usr/local/bin:/usr/bin:/bin" }
-        let command = Command(
-            executable: hasBash ? "/bin/bash" : "/bin/sh", arguments: (hasBash ? ["--noprofile", "--norc"] : []) + ["-c", script, "bash", text],
-            environment: environment, directory: context.directory.path)
-        let output = CapturedOutput(limit: limits.outputBytes, fileLimit: limits.outputFileBytes, directory: limits.outputDirectory)
+        let command = Self.command("trap 'pwd -P >\"\(placeFile)\"' EXIT; eval \"$1\"", text, in: context)
         let background = context.commands.count
         let end = try await command.run(into: output, timeout: timeout, groups: context.commands, progress: context.progress)
         if end == .cancelled { throw CancellationError() }
@@ -73,6 +68,21 @@ struct BashTool: AgentTool {
         case .killed(let signal): return .error("Killed by \(Self.name(of: signal))\n" + result)
         case .timedOut, .cancelled: return .error("Timed out after \(timeout.milliseconds) ms and was killed\n" + result)
         }
+    }
+
+    /// A shell that runs `script`, whose `$1` is `text`.
+    private static func command(_ script: String, _ text: String, in context: ToolContext) -> Command {
+        let hasBash = FileAccess.status("/bin/bash") != nil
+        var environment = context.environment
+        environment["PWD"] = context.directory.path
+        for (name, value) in ["TERM": "dumb", "PAGER": "cat", "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0", "LANG": "C.UTF-8"]
+        where environment[name] == nil || name == "TERM" {
+            environment[name] = value
+        }
+        if environment["PATH"] == nil { environment["PATH"] = "/usr/local/bin:/usr/bin:/bin" }
+        return Command(
+            executable: hasBash ? "/bin/bash" : "/bin/sh", arguments: (hasBash ? ["--noprofile", "--norc"] : []) + ["-c", script, "bash", text],
+            environment: environment, directory: context.directory.path)
     }
 
     private static func name(of signal: Int32) -> String {

@@ -21,6 +21,7 @@ struct GrepTool: AgentTool {
             "-A": Schema.integer("Lines to show after each match (content)"),
             "-B": Schema.integer("Lines to show before each match (content)"),
             "-C": Schema.integer("Lines to show around each match (content)"),
+            "context": Schema.integer("The same as -C"),
             "-n": Schema.flag("Show line numbers (content; true when not given)"),
             "-i": Schema.flag("Ignore case"),
             "multiline": Schema.flag("Let . match line ends and patterns go over lines"),
@@ -38,7 +39,7 @@ struct GrepTool: AgentTool {
         guard let kind = FileAccess.status(query.path)?.kind else { throw ToolError("\(query.path) does not exist.") }
         guard kind == .file || kind == .folder else { throw ToolError("\(query.path) is no plain file but a pipe, socket or device.") }
         let found: (lines: [String], note: String?)
-        if usesRipgrep, let ripgrep = Self.find("rg", path: context.environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin") {
+        if usesRipgrep, let ripgrep = Programs.find("rg", in: context) {
             found = try await search(query, with: ripgrep, context)
         } else {
             let time = context.timeLeft(context.limits.searchTime)
@@ -108,9 +109,5 @@ struct GrepTool: AgentTool {
         if left > 0 { text += "(\(left) more; go on with offset \(query.offset + count), or narrow the search.)\n" }
         if let note { text += note }
         return text.trimmingCharacters(in: .newlines)
-    }
-
-    private static func find(_ program: String, path: String) -> String? {
-        path.split(separator: ":").map { "\($0)/\(program)" }.first { access($0, X_OK) == 0 && FileAccess.status($0)?.kind == .file }
     }
 }

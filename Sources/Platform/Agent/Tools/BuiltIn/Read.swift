@@ -1,14 +1,16 @@
 import Foundation
 import Platform
 
-/// Reads a text file with line numbers, or an image.
+/// Reads a text file with line numbers, an image, a PDF or a notebook.
 struct ReadTool: AgentTool {
     let name = "Read"
     let isReadOnly = true
     let description = """
-        Reads a file. Text comes with line numbers as `cat -n` has them; PNG, JPEG, GIF and WebP images are shown.
+        Reads a file. Text comes with line numbers as `cat -n` has them; PNG, JPEG, GIF and WebP images are shown, PDFs are read, Jupyter \
+        notebooks come as their cells with outputs.
         - Up to 2000 lines from the beginning; use `offset` and `limit` for other parts of long files.
         - Lines over 2000 characters are cut.
+        - For long PDFs name `pages`.
         - It reads files only; list directories with Glob or `ls`.
         """
     let inputSchema = Schema.object(
@@ -16,6 +18,7 @@ struct ReadTool: AgentTool {
             "file_path": Schema.string("The path of the file, absolute or relative to the working directory"),
             "offset": Schema.integer("The line to begin with, counted from 1"),
             "limit": Schema.integer("How many lines to read"),
+            "pages": Schema.string("Pages of a PDF, such as 3 or 1-5"),
         ], required: ["file_path"])
 
     func run(_ input: Value, in context: ToolContext) async throws -> ToolResult {
@@ -23,26 +26,31 @@ struct ReadTool: AgentTool {
         let path = try context.resolve(try input.text("file_path"))
         let first = max(1, try input.optionalInteger("offset") ?? 1)
         let count = try input.optionalInteger("limit", atLeast: 1) ?? context.limits.readLines
+        let pages = try input.optionalText("pages").flatMap { $0.isEmpty ? nil : $0 }
         let limits = context.limits
         let files = context.files
-        return try await blocking { signal in
+        let found: Found = try await blocking { signal in
             let (descriptor, status) = try FileAccess.open(path)
             defer { close(descriptor) }
             let beginning = FileAccess.read(descriptor, upTo: 8192)
-            if let mediaType = Self.imageType(beginning) {
+            if let mediaType = ImageFile.mediaType(beginning) {
                 guard status.stamp.size <= limits.imageBytes else {
                     throw ToolError(
                         "\(path) is an image of \(FileAccess.sizeText(status.stamp.size)); images over \(FileAccess.sizeText(limits.imageBytes)) cannot be shown. Make it smaller first."
                     )
                 }
                 let data = Data(beginning + FileAccess.read(descriptor, upTo: limits.imageBytes))
-                return ToolResult(content: [.text("\(path), \(mediaType), \(data.count) bytes"), .image(mediaType: mediaType, data: data)])
+                return .result(ToolResult(content: [.text("\(path), \(mediaType), \(data.count) bytes"), .image(mediaType: mediaType, data: data)]))
             }
-            if beginning.starts(with: Array("%PDF-".utf8)) {
-                throw ToolError("\(path) is a PDF, which this tool does not read; try `pdftotext` with Bash.")
-            }
+            if beginning.starts(with: Array("%PDF-".utf8)) { return .pdf(status.stamp.size) }
+            guard pages == nil else { throw ToolError("`pages` is for PDFs only; use `offset` and `limit`.") }
             guard !FileAccess.looksBinary(beginning) else {
                 throw ToolError("\(path) is a binary file of \(FileAccess.sizeText(status.stamp.size)).")
+            }
+            if path.hasSuffix(".ipynb"), beginning.first(where: { ![0x20, 0x0a, 0x0d, 0x09].contains($0) }) == UInt8(ascii: "{") {
+                let result = try Notebook(path, limit: limits.editBytes).shown(path, limits)
+                files.note(FileAccess.realPath(path) ?? path, status.stamp)
+                return .result(result)
             }
             var page = LinePage(first: first, count: count, maxLine: limits.lineCharacters, maxBytes: limits.readBytes)
             page.take(beginning)
@@ -54,18 +62,15 @@ struct ReadTool: AgentTool {
             }
             let text = page.finish(path)
             files.note(FileAccess.realPath(path) ?? path, status.stamp)
-            return .text(text)
+            return .result(.text(text))
+        }
+        switch found {
+        case .result(let result): return result
+        case .pdf(let size): return try await PDFFile(path: path, size: size, title: (path as NSString).lastPathComponent).read(pages: pages, in: context)
         }
     }
 
-    /// By the first bytes, since names lie.
-    private static func imageType(_ bytes: [UInt8]) -> String? {
-        if bytes.starts(with: [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]) { return "image/png" }
-        if bytes.starts(with: [0xff, 0xd8, 0xff]) { return "image/jpeg" }
-        if bytes.starts(with: Array("GIF87a".utf8)) || bytes.starts(with: Array("GIF89a".utf8)) { return "image/gif" }
-        if bytes.starts(with: Array("RIFF".utf8)), bytes.dropFirst(8).starts(with: Array("WEBP".utf8)) { return "image/webp" }
-        return nil
-    }
+    private enum Found { case result(ToolResult), pdf(Int) }
 }
 
 /// Collects a range of lines from chunks, in bounded memory whatever the file holds.

@@ -31,7 +31,8 @@ struct TextSearchQuery: Sendable {
         type = try input.optionalText("type")
         if let type, type.wholeMatch(of: /[a-zA-Z0-9+-]{1,30}/) == nil { throw ToolError("`type` must be a name such as py or js.") }
         mode = try input.choice("output_mode", Mode.self) ?? .files
-        let around = try input.optionalInteger("-C")
+        let (shortAround, longAround) = (try input.optionalInteger("-C"), try input.optionalInteger("context"))
+        let around = shortAround ?? longAround
         before = min(try input.optionalInteger("-B") ?? around ?? 0, 200)
         after = min(try input.optionalInteger("-A") ?? around ?? 0, 200)
         lineNumbers = try input.flag("-n") ?? true

@@ -16,33 +16,35 @@ struct MessagesRequest {
     private let model: [UInt8]
     private let tools: [UInt8]
     private let system: [UInt8]
-    private let thinkingBudget: Int?
+    private let thinking: Thinking
     /// Length of the encoded parts, for estimates.
     var toolBytes: Int { tools.count }
     var systemBytes: Int { system.count }
 
-    init(model: String, system: String, tools: [Tool], thinkingBudget: Int?) throws {
+    /// - Parameter serverTools: tools that the provider runs itself, in their own JSON; they come first.
+    init(model: String, system: String, tools: [Tool], serverTools: [Value] = [], thinking: Thinking = .off) throws {
         self.model = Array(try JSON.encode(model))
         self.system = Self.marked(try Array(JSON.encode(ContentBlock.text(system))))
-        self.thinkingBudget = thinkingBudget
+        self.thinking = thinking
         var out: [UInt8] = []
-        for (index, tool) in tools.enumerated() {
+        let all = try serverTools.map { Array(try JSON.encode($0)) } + tools.map { Array(try JSON.encode($0)) }
+        for (index, encoded) in all.enumerated() {
             if index > 0 { out.append(UInt8(ascii: ",")) }
-            let encoded = Array(try JSON.encode(tool))
-            out += index == tools.count - 1 ? Self.marked(encoded) : encoded
+            out += index == all.count - 1 ? Self.marked(encoded) : encoded
         }
         self.tools = out
     }
 
-    func body(_ conversation: EncodedConversation, maxTokens: Int) -> ByteBuffer {
+    /// - Returns: the body, and whether it asks for thinking.
+    func body(_ conversation: EncodedConversation, maxTokens: Int, thinking wanted: Bool) -> (ByteBuffer, thinks: Bool) {
         var out = ByteBuffer()
         out.reserveCapacity(tools.count + system.count + conversation.bytes + 1024)
         out.writeString(#"{"model":"#)
         out.writeBytes(model)
         out.writeString(#","max_tokens":\#(maxTokens),"stream":true"#)
-        if let thinkingBudget, thinkingBudget < maxTokens {
-            out.writeString(#","thinking":{"type":"enabled","budget_tokens":\#(thinkingBudget)}"#)
-        }
+        // With thinking the answer whose calls are being answered must begin with it; one from before (or from another model) does not.
+        let field = wanted && !conversation.isInLoopWithoutThinking ? thinking.field(maxTokens: maxTokens) : nil
+        if let field { out.writeString(#","thinking":\#(field)"#) }
         if !tools.isEmpty {
             out.writeString(#","tools":["#)
             out.writeBytes(tools)
@@ -60,7 +62,12 @@ struct MessagesRequest {
             out.writeString("]}")
         }
         out.writeString("]}")
-        return out
+        return (out, field != nil)
+    }
+
+    /// The tools that a bot's whitelist has, as they are offered.
+    static func offered(_ tools: [any AgentTool], whitelist: ToolWhitelist) -> [Tool] {
+        tools.filter { whitelist.allows(tool: $0.name) }.map { Tool(name: $0.name, description: $0.description, input_schema: $0.inputSchema) }
     }
 
     /// The JSON object (or the last of several), with the marker before its closing brace.
@@ -73,12 +80,29 @@ struct EncodedConversation {
         var message: ChatMessage
         /// Its blocks, comma-separated.
         var blocks: [UInt8]
+        let media: (bytes: Int, tokens: Int)
         var role: ChatMessage.Role { message.role }
+
+        init(_ message: ChatMessage) throws {
+            self.message = message
+            blocks = Array(try JSON.encode(message.content).dropFirst().dropLast())
+            media = TokenEstimate.media(message.content)
+        }
     }
     private(set) var turns: [Turn] = []
     private(set) var bytes = 0
+    /// About as many tokens as a model counts: images and documents cost by what they show, not by their bytes.
+    private(set) var tokens = 0
 
     init() {}
+
+    var hasThinking: Bool { turns.contains { $0.message.content.contains(where: \.isThinking) } }
+
+    /// Its last answer called tools without having thought first.
+    var isInLoopWithoutThinking: Bool {
+        guard let last = turns.last(where: { $0.role == .assistant })?.message, !last.toolUses.isEmpty else { return false }
+        return last.content.first?.isThinking != true
+    }
 
     /// Encodes what is new or changed; messages must alternate and have content.
     mutating func update(to messages: [ChatMessage]) throws {
@@ -86,10 +110,11 @@ struct EncodedConversation {
         while same < min(turns.count, messages.count), turns[same].message == messages[same] { same += 1 }
         turns.removeSubrange(same...)
         for message in messages[same...] {
-            turns.append(Turn(message: message, blocks: Array(try JSON.encode(message.content).dropFirst().dropLast())))
+            turns.append(try Turn(message))
         }
         turns.removeAll { $0.blocks.isEmpty }
         bytes = turns.reduce(0) { $0 + $1.blocks.count + 40 }
+        tokens = turns.reduce(0) { $0 + TokenEstimate.tokens(bytes: $1.blocks.count + 40 - $1.media.bytes) + $1.media.tokens }
     }
 }
 

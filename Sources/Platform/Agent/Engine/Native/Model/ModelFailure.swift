@@ -8,6 +8,10 @@ enum ModelFailure: Error, Equatable {
     /// 401 of the gateway: this run is over.
     case runEnded
     case quotaExceeded
+    /// The run has used up its own tokens (`maxRunTokens`).
+    case runBudget
+    /// An image or document in the conversation is one that the model cannot read.
+    case mediaRejected
     /// The conversation is larger than the model's context.
     case tooLong
     /// `max_tokens` is more than this model writes.
@@ -23,7 +27,8 @@ enum ModelFailure: Error, Equatable {
         let text = "status \(status.map(String.init) ?? "-") \(type): \(message.prefix(300))"
         let lower = message.lowercased()
         switch (status, type) {
-        case (401, _), (nil, "authentication_error"): self = .runEnded
+        case (401, _), (nil, "authentication_error"), (nil, "unauthenticated"): self = .runEnded
+        case (_, "run-tokens-exceeded"): self = .runBudget
         case (_, _) where Self.namesQuota(type, lower) && (status == nil || status == 403 || status == 429): self = .quotaExceeded
         case (403, _): self = .refused(text)
         case (429, _), (_, "rate_limit_error"), (529, _), (_, "overloaded_error"), (408, _), (_, "timeout_error"):
@@ -36,6 +41,8 @@ enum ModelFailure: Error, Equatable {
                 self = .outputLimit(most)
             } else if lower.contains("thinking") || lower.contains("signature") {
                 self = .thinkingRejected
+            } else if ["image", "pdf", "document", "media_type"].contains(where: lower.contains) {
+                self = .mediaRejected
             } else {
                 self = .refused(text)
             }
@@ -51,6 +58,18 @@ enum ModelFailure: Error, Equatable {
         let type = answer?["error"]?["code"]?.string ?? answer?["error"]?["type"]?.string ?? answer?["type"]?.string?.split(separator: ":").last.map(String.init) ?? ""
         self.init(
             status: status, type: type, message: answer?["error"]?["message"]?.string ?? answer?["detail"]?.string ?? "", retryAfter: retryAfter)
+    }
+
+    /// For a tool whose own model call failed.
+    var sentence: String {
+        switch self {
+        case .again: "the model is overloaded or cannot be reached."
+        case .runEnded: "this run is over."
+        case .quotaExceeded: "the token quota is used up."
+        case .runBudget: "the token budget of this message is used up."
+        case .tooLong: "it became too long for the model."
+        case .outputLimit, .thinkingRejected, .mediaRejected, .refused: "the model does not take the request."
+        }
     }
 
     private static func namesQuota(_ type: String, _ message: String) -> Bool {

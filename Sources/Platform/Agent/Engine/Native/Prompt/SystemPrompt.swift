@@ -6,12 +6,15 @@ import Platform
 struct SystemPrompt {
     /// Name for `/context`, and text.
     private(set) var parts: [(name: String, text: String)] = []
+    /// The last part: where things are on this machine.
+    private(set) var runtime = ""
 
     /// - Parameter moved: directories that lie elsewhere than the texts say (only without a sandbox).
-    init(_ payload: InvocationPayload, memory: WorkspaceMemory, moved: [(usual: String, real: String)] = []) {
+    init(_ payload: InvocationPayload, memory: WorkspaceMemory, skills: SkillLibrary = SkillLibrary(), moved: [(usual: String, real: String)] = []) {
         add("System prompt", Preset.text)
         add("Managed policy", memory.text(of: [.policy]))
         add("Bot's instructions", "# Who you are\nYour name is \(Self.oneLine(payload.botName))." + (payload.systemPrompt.map { "\n\n\($0)" } ?? ""))
+        add("Skills", skills.listing)
         for (name, layer) in [("Bot manual", WorkspaceMemory.Layer.bot), ("Shared memory", .shared), ("Group memory", .group), ("Learnings", .learnings)] {
             add(name, memory.text(of: [layer]))
         }
@@ -22,7 +25,7 @@ struct SystemPrompt {
         }
         add("Channel", channel)
         if payload.isScheduledTask == true { add("Scheduled task", Preset.scheduledTask) }
-        var runtime = "Runtime: model \(Self.oneLine(payload.model)), working directory \(moved.first { $0.usual == "/workspace/group" }?.real ?? "/workspace/group")."
+        runtime = "Runtime: model \(Self.oneLine(payload.model)), working directory \(moved.first { $0.usual == "/workspace/group" }?.real ?? "/workspace/group")."
         if !moved.isEmpty { runtime += " On this machine " + moved.map { "\($0.usual) is \($0.real)" }.joined(separator: ", ") + ": use these paths." }
         add("Runtime", runtime)
     }
