@@ -67,7 +67,8 @@ public struct ControlPlane: Sendable {
     public let services: [any Service]
 
     public init(
-        _ foundation: Foundation, channels: ChannelRegistry, compute: any AgentCompute, tasks: TaskService, ending: any RunEnding, signer: GrantSigner
+        _ foundation: Foundation, channels: ChannelRegistry, compute: any AgentCompute, tasks: TaskService, ending: any RunEnding, signer: GrantSigner,
+        mcp: MCPRelay? = nil
     ) {
         let ports = foundation.ports
         let logger = foundation.logger
@@ -90,7 +91,7 @@ public struct ControlPlane: Sendable {
         let driver = RunDriver(
             records: ports.records, replies: ports.replies, compute: compute, directory: foundation.directory, channels: channels,
             ledger: foundation.ledger, settlement: settlement, answers: answers, deadLetters: deadLetters,
-            builder: InvocationBuilder(signer: signer, prompts: PromptBuilder(records: ports.records), time: ports.time),
+            builder: InvocationBuilder(signer: signer, prompts: PromptBuilder(records: ports.records), mcp: mcp?.selection, time: ports.time),
             fetcher: AttachmentFetcher(
                 records: ports.records, objects: ports.objects, channels: channels, directory: foundation.directory, logger: logger),
             board: foundation.board, ending: ending, node: foundation.node, time: ports.time, logger: logger)

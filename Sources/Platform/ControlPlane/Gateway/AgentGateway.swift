@@ -29,6 +29,8 @@ public struct AgentGateway: Sendable {
         public var finalAccepted: @Sendable (SessionKey, InvocationID) async -> Void = { _, _ in }
         /// A sign of life of a run.
         public var alive: @Sendable (SessionKey, InvocationID) async -> Void = { _, _ in }
+        /// The way to remote MCP servers; nil = there is none here.
+        public var mcp: MCPRelay?
         public init() {}
     }
 

@@ -52,6 +52,7 @@ public struct InvocationPayload: Codable, Sendable {
     public var resumeSessionId: String?
     public var objectsRevision: String?
     public var sdkCommand: SDKCommand?
+    public var mcpConfigs: [MCPConfig]?
 
     public init(
         invocationId: InvocationID, botId: BotID, userId: UserID, groupJid: GroupJID, botName: String, channelType: ChannelType, prompt: String,

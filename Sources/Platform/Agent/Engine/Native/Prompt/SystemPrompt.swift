@@ -7,8 +7,10 @@ struct SystemPrompt {
     /// Name for `/context`, and text.
     private(set) var parts: [(name: String, text: String)] = []
 
-    /// - Parameter moved: directories that lie elsewhere than the texts say (only without a sandbox).
-    init(_ payload: InvocationPayload, memory: WorkspaceMemory, moved: [(usual: String, real: String)] = []) {
+    /// - Parameters:
+    ///   - moved: directories that lie elsewhere than the texts say (only without a sandbox).
+    ///   - notes: what is out of order in this run, a line each, in the platform's own words.
+    init(_ payload: InvocationPayload, memory: WorkspaceMemory, moved: [(usual: String, real: String)] = [], notes: [String] = []) {
         add("System prompt", Preset.text)
         add("Managed policy", memory.text(of: [.policy]))
         add("Bot's instructions", "# Who you are\nYour name is \(Self.oneLine(payload.botName))." + (payload.systemPrompt.map { "\n\n\($0)" } ?? ""))
@@ -25,6 +27,8 @@ struct SystemPrompt {
         var runtime = "Runtime: model \(Self.oneLine(payload.model)), working directory \(moved.first { $0.usual == "/workspace/group" }?.real ?? "/workspace/group")."
         if !moved.isEmpty { runtime += " On this machine " + moved.map { "\($0.usual) is \($0.real)" }.joined(separator: ", ") + ": use these paths." }
         add("Runtime", runtime)
+        // Changes with the health of others, so it comes last.
+        add("Notes", notes.joined(separator: "\n"))
     }
 
     private mutating func add(_ name: String, _ text: String?) {
