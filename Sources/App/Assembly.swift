@@ -84,6 +84,11 @@ struct Installation: Sendable {
         var hooks = AgentGateway.Hooks()
         hooks.finalAccepted = { session, invocation in await computeBox.compute?.finished(session, invocation) }
         hooks.search = configuration.tools.search.map { WebSearch($0, http: clients.models) }
+        let egress = EgressGuard(privateTargets: configuration.privateTargets, allowsLocalProviders: configuration.stage == "local")
+        let mcpRelay = MCPRelay(
+            records: ports.records, secrets: ports.secrets, stage: configuration.stage,
+            upstream: GuardedMCPUpstream(egress: egress, client: clients.tools))
+        hooks.mcp = mcpRelay
         let gateway = AgentGateway(
             records: ports.records, objects: ports.objects, replies: ports.replies, live: ports.live, tasks: tasks,
             providers: ProviderResolution(records: ports.records, secrets: ports.secrets, stage: configuration.stage, kinds: providerKinds),
@@ -99,10 +104,9 @@ struct Installation: Sendable {
             board: foundation.board, time: time, logger: logger)
         computeBox.set(compute)
         await compute.fillWarmPool()
-        let egress = EgressGuard(privateTargets: configuration.privateTargets, allowsLocalProviders: configuration.stage == "local")
         let plane = ControlPlane(
             foundation, channels: channels, compute: compute, tasks: tasks, ending: GatewayEnding(gateway: gateway), signer: keys.grantSigner,
-            searchesWeb: hooks.search != nil)
+            searchesWeb: hooks.search != nil, mcp: mcpRelay)
 
         // The API on top.
         let purgeAfter = Duration.seconds(configuration.deletedRetentionDays * 86_400)
@@ -115,6 +119,7 @@ struct Installation: Sendable {
         let userDeletion = UserDeletion(records: ports.records, bots: bots, purgeAfter: purgeAfter, time: time)
         let purge = Purge(ports: ports, bots: bots, users: userDeletion, stage: configuration.stage, logger: logger)
         purgeBox.set(purge)
+        let mcpLibrary = MCPLibrary(records: ports.records, secrets: ports.secrets, stage: configuration.stage, egress: egress, time: time)
         let doors = IngestDoors(ingest: plane.ingest, objects: ports.objects)
         let api = API(
             APIServices(
@@ -125,7 +130,9 @@ struct Installation: Sendable {
                     records: ports.records, secrets: ports.secrets, stage: configuration.stage, egress: egress,
                     probe: ProviderProbe(kinds: providerKinds).callAsFunction, notices: notices, time: time),
                 tasks: tasks,
-                proxyRules: ProxyRuleService(records: ports.records, secrets: ports.secrets, egress: egress, stage: configuration.stage, time: time),
+                proxyRules: ProxyRuleService(records: ports.records, secrets: ports.secrets, egress: egress, stage: configuration.stage, time: time), mcpLibrary: mcpLibrary,
+                mcpServers: BotMCPServers(
+                    records: ports.records, secrets: ports.secrets, library: mcpLibrary, stage: configuration.stage, egress: egress, notices: notices, time: time),
                 plans: PlanService(records: ports.records, notices: notices, time: time), userDeletion: userDeletion, chat: doors, webhooks: doors, events: foundation.events, live: ports.live,
                 signIn: identity.signIn, users: identity.users(launcher.isolation >= .namespaces), verifier: identity.verifier, deadLetters: plane.deadLetters, notices: notices, keys: keys,
                 time: time),
@@ -212,6 +219,7 @@ struct Installation: Sendable {
             mode: configuration.compute.sandbox == .none ? .none : .bubblewrap, payload: .agent(executable: executable),
             runtimeDirectory: runtimeDirectory(data, "a"),
             dataDirectory: FileManager.default.fileExists(atPath: data.path) ? data.path : data.deletingLastPathComponent().path)
+        settings.readOnlyPaths = configuration.compute.readOnlyPaths
         settings.limits.memoryBytes = UInt64(configuration.compute.memoryMB) << 20
         settings.limits.processes = UInt64(configuration.compute.processes)
         settings.limits.fileBytes = UInt64(configuration.compute.fileMB) << 20
@@ -299,6 +307,8 @@ private struct Clients: Sendable {
     let models = AnthropicCompatibleProvider.makeClient(on: MultiThreadedEventLoopGroup.singleton)
     let vendors = HTTPClient(eventLoopGroupProvider: .singleton, configuration: ChannelHTTP.configuration)
     let agents = Self.agentClient()
+    /// Servers of others that tenants name.
+    let tools = EgressClient()
 
     /// A process that does not listen yet, or is gone, is told at once: the client's own tries would be 100 ms apart.
     private static func agentClient() -> HTTPClient {
@@ -308,6 +318,7 @@ private struct Clients: Sendable {
     }
 
     func close(_ logger: Logger) async {
+        await tools.shutdown()
         for client in [models, vendors, agents] {
             do { try await client.shutdown() } catch { logger.debug("client not shut down", metadata: ["error": "\(error)"]) }
         }

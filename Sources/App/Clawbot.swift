@@ -12,7 +12,10 @@ struct Clawbot: AsyncParsableCommand {
             64 wrong usage, 78 wrong configuration.
             """,
         version: Version.text,
-        subcommands: [Serve.self, Auth.self, AdminCommand.self, Agent.self, ChatCommand.self, Doctor.self, Backup.self, Restore.self, Migrate.self, ConsoleCommand.self, VersionCommand.self])
+        subcommands: [
+            Serve.self, Auth.self, AdminCommand.self, Agent.self, MCPCommand.self, ChatCommand.self, Doctor.self, Backup.self, Restore.self, Migrate.self,
+            ConsoleCommand.self, VersionCommand.self,
+        ])
 }
 
 enum Version {

@@ -119,6 +119,8 @@ struct ContractTests {
         let rule = try await world.api.services.proxyRules.create(
             World.root, ["name": "n", "prefix": "/p", "target": "https://api.example.com", "authType": "basic"], value: Secret("v"), by: .system)
         _ = try await world.api.services.channels.connect(bot, .telegram, credentials: ["botToken": Secret("x")], config: [:], by: .system)
+        let library = try await world.api.services.mcpLibrary.create(["name": "lib", "type": "stdio", "command": "a"], by: .system)
+        let custom = try await world.api.services.mcpServers.createCustom(bot, ["name": "own", "type": "stdio", "command": "a"], by: .system)
         var tried = 0
         for route in world.server.routes {
             guard case .json(let shape, _) = route.declaration.body, case .record(let fields, let minimum) = shape else { continue }
@@ -126,6 +128,7 @@ struct ContractTests {
             let ids = [
                 "{botId}": bot.botId.rawValue, "{groupJid}": "web%3Amain", "{taskId}": task.taskId.rawValue, "{channelType}": "telegram",
                 "{providerId}": provider.providerId.rawValue, "{userId}": World.bob.rawValue, "{id}": rule.ruleId,
+                "{mcpServerId}": (route.declaration.access == .admin ? library.mcpServerId : custom.use.mcpServerId).rawValue,
             ]
             let path = ids.reduce(route.template) { $0.replacingOccurrences(of: $1.key, with: $1.value) }
             if path.contains("dead-letters") { continue }

@@ -71,7 +71,7 @@ public struct ControlPlane: Sendable {
 
     public init(
         _ foundation: Foundation, channels: ChannelRegistry, compute: any AgentCompute, tasks: TaskService, ending: any RunEnding, signer: GrantSigner,
-        searchesWeb: Bool = false
+        searchesWeb: Bool = false, mcp: MCPRelay? = nil
     ) {
         let ports = foundation.ports
         let logger = foundation.logger
@@ -97,7 +97,8 @@ public struct ControlPlane: Sendable {
         var driver = RunDriver(
             records: ports.records, replies: ports.replies, compute: compute, directory: foundation.directory, channels: channels,
             ledger: foundation.ledger, settlement: settlement, answers: answers, deadLetters: deadLetters,
-            builder: InvocationBuilder(signer: signer, prompts: PromptBuilder(records: ports.records), time: ports.time, searchesWeb: searchesWeb),
+            builder: InvocationBuilder(
+                signer: signer, prompts: PromptBuilder(records: ports.records), mcp: mcp?.selection, time: ports.time, searchesWeb: searchesWeb),
             fetcher: AttachmentFetcher(
                 records: ports.records, objects: ports.objects, channels: channels, directory: foundation.directory, logger: logger),
             board: foundation.board, ending: ending, node: foundation.node, time: ports.time, logger: logger)

@@ -34,6 +34,8 @@ final class FakeGateway: Sendable {
         /// Statuses to answer the next posts to /replies with, before one is accepted.
         var replyTrouble: [Int] = []
         var accepted: [Int: Data] = [:]
+        /// Says of a used sequence what the gateway says (problem+json), not the status alone.
+        var mismatchIsProblem = false
         var watchers: [UUID: CheckedContinuation<Void, Never>] = [:]
     }
     private let state = Mutex(State())
@@ -149,7 +151,7 @@ final class FakeGateway: Sendable {
             }
             guard let value = try? JSON.value(body), let sequence = value["sequence"]?.int else { outcome = Response(status: .badRequest); return }
             if let before = state.accepted[sequence] {
-                outcome = before == body ? Response(status: .accepted) : Response(status: .unprocessableContent)
+                outcome = before == body ? Response(status: .accepted) : state.mismatchIsProblem ? problem(.unprocessableContent, "idempotency-mismatch") : Response(status: .unprocessableContent)
                 return
             }
             guard sequence == state.accepted.count else { outcome = Response(status: .badRequest); return }

@@ -25,7 +25,9 @@ struct GatewayWorld {
     var session: SessionKey { SessionKey(botId: botId, groupJid: group) }
     var layout: ObjectLayout { ObjectLayout(userId: userId, botId: botId) }
 
-    init(tokens: Int = 1_000_000, granted: Int = 0) async throws {
+    init(
+        tokens: Int = 1_000_000, granted: Int = 0, mcp: ((InMemoryRecordStore, InMemorySecretStore) -> MCPRelay)? = nil
+    ) async throws {
         records = InMemoryRecordStore(time: time)
         objects = InMemoryObjectStore(time: time)
         replies = InMemoryMessageQueue(time: time)
@@ -33,9 +35,11 @@ struct GatewayWorld {
         signer = PlatformKeys(roots: [Data(repeating: 7, count: 32)]).grantSigner
         tasks = TaskService(records: records, scheduler: scheduler, time: time)
         let resolution = ProviderResolution(records: records, secrets: secrets, stage: "test", kinds: [.anthropicCompatible: provider])
+        var hooks = AgentGateway.Hooks()
+        hooks.mcp = mcp?(records, secrets)
         gateway = AgentGateway(
             records: records, objects: objects, replies: replies, live: live, tasks: tasks, providers: resolution, quota: quota, signer: signer,
-            time: time)
+            time: time, hooks: hooks)
         var user = User(userId: userId, email: "a@example.org", at: time.now())
         user.quota.maxTasksPerBot = 3
         try await records.put(user)

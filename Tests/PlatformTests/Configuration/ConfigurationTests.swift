@@ -186,6 +186,10 @@ import Testing
         #expect(refusal("compute: {backend: ecs}\naws: {region: eu-central-1}\n").contains("cannot reach"))
         #expect(refusal("compute: {backend: container, sandbox: none}\n").contains("compute.sandbox"))
         #expect(refusal("compute: {minWarmTasks: 20}\n").contains("compute.minWarmTasks"))
+        for path in ["relative", "/", "/etc/ssl", "/opt/../root", "/workspace/x", "/opt//mcp", "/home/agent/x"] {
+            #expect(refusal("compute: {readOnlyPaths: ['\(path)']}\n").contains("compute.readOnlyPaths"), "\(path)")
+        }
+        #expect(refusal("compute: {readOnlyPaths: [/opt/mcp]}\n") == "accepted")
         #expect(refusal("server: {agentPort: 8787}\n").contains("two listeners"))
         #expect(refusal("tools: {search: {baseURL: 'https://s', command: 's'}}\n").contains("exclude each other"))
         #expect(refusal("tools: {search: {apiKey: 'abc'}}\n").contains("tools.search.baseURL is missing"))

@@ -78,6 +78,7 @@ struct SandboxCommand {
         if let executable {
             for mount in executable.mounts { options += ["--ro-bind", source(mount.source, mapped: false), mount.target] }
         }
+        for path in settings.readOnlyPaths { options += ["--ro-bind", source(path, mapped: false), path] }
         for mount in mounts.sorted(by: { $0.target < $1.target }) {
             options += [mount.writable ? "--bind" : "--ro-bind", source(mount.source), mount.target]
         }

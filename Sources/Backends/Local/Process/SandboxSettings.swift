@@ -39,6 +39,8 @@ public struct SandboxSettings: Sendable {
     /// First host uid for sessions when the control plane runs as root; nil = sessions keep the server's own uid.
     public var subordinateUIDs: UInt32?
     public var limits: Limits
+    /// Directories of the host that the sandbox sees at the same place, read-only. Never anything with secrets in it.
+    public var readOnlyPaths: [String]
     public var bubblewrap: String
     /// Root of the cgroup v2 hierarchy.
     public var controlGroupRoot: String
@@ -49,6 +51,7 @@ public struct SandboxSettings: Sendable {
         self.mode = mode; self.payload = payload; self.runtimeDirectory = runtimeDirectory; self.dataDirectory = dataDirectory
         subordinateUIDs = 2_000_000
         limits = Limits()
+        readOnlyPaths = []
         bubblewrap = "/usr/bin/bwrap"
         controlGroupRoot = "/sys/fs/cgroup"
         environment = [:]

@@ -86,6 +86,8 @@ public struct GatewayClient: Sendable {
         request.method = method
         request.headers = headers
         request.headers.replaceOrAdd(name: "authorization", value: "Bearer " + grant.reveal())
+        // Every HTTP/1.1 request names a host (RFC 9112 §3.2); a socket has none that the client could take it from.
+        if address.base.hasPrefix("http+unix:") { request.headers.replaceOrAdd(name: "host", value: "gateway") }
         return request
     }
 

@@ -41,15 +41,26 @@ public actor ReplyOutbox {
     /// How many messages and files this run has sent.
     public private(set) var sent = 0
 
-    public init(client: GatewayClient) { self.client = client }
+    private let isShared: Bool
+
+    /// - Parameter isShared: another process of the same run posts too; a number that it has used is passed over.
+    public init(client: GatewayClient, isShared: Bool = false) { self.client = client; self.isShared = isShared }
 
     public func post(_ reply: AgentReply, until deadline: Date? = nil) async throws {
         await acquire()
         defer { release() }
         try Task.checkCancellation()
         var reply = reply
-        reply.sequence = next
-        try await (deadline.map(client.until) ?? client).post(reply)
+        let client = deadline.map(client.until) ?? client
+        while true {
+            reply.sequence = next
+            do {
+                try await client.post(reply)
+                break
+            } catch GatewayError.refused(_, "idempotency-mismatch", _) where isShared {
+                next += 1
+            }
+        }
         next += 1
         if reply.kind == .message || reply.kind == .file { sent += 1 }
     }

@@ -1,7 +1,7 @@
 import Platform
 
 struct CancelTaskTool: AgentTool {
-    let run: EngineRun
+    let run: PlatformTools
     let name = PlatformTools.prefix + "cancel_task"
     let description = "Deletes a scheduled task for good."
     let inputSchema = Schema.object(["task_id": TaskText.idSchema], required: ["task_id"])

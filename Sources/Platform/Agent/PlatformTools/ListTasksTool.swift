@@ -1,7 +1,7 @@
 import Platform
 
 struct ListTasksTool: AgentTool {
-    let run: EngineRun
+    let run: PlatformTools
     let name = PlatformTools.prefix + "list_tasks"
     let description = "Lists the scheduled tasks of this conversation: id, state, schedule, next run, prompt."
     let inputSchema = Schema.object([:], required: [])
@@ -32,7 +32,7 @@ enum TaskText {
 
     static let idSchema = Schema.string("The task's id, from list_tasks.")
 
-    static func setStatus(_ status: String, _ input: Value, _ run: EngineRun) async throws -> ToolResult {
+    static func setStatus(_ status: String, _ input: Value, _ run: PlatformTools) async throws -> ToolResult {
         let id = try input.text("task_id", most: 64)
         var fields = TaskFields()
         fields.status = status

@@ -1,7 +1,7 @@
 import Platform
 
 struct PauseTaskTool: AgentTool {
-    let run: EngineRun
+    let run: PlatformTools
     let name = PlatformTools.prefix + "pause_task"
     let description = "Pauses a scheduled task: it does not fire until it is resumed."
     let inputSchema = Schema.object(["task_id": TaskText.idSchema], required: ["task_id"])

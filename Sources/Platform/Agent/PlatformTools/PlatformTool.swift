@@ -5,13 +5,32 @@ import Platform
 /// in every engine.
 struct PlatformTools: Sendable {
     static let prefix = "mcp__clawbot__"
-    let run: EngineRun
+    /// Whose tools they are.
+    struct Conversation: Sendable {
+        var userId: UserID
+        var botId: BotID
+        var groupJid: GroupJID
+        var timezone: String
+    }
+    let conversation: Conversation
+    let gateway: GatewayClient
+    let outbox: ReplyOutbox
+
+    init(conversation: Conversation, gateway: GatewayClient, outbox: ReplyOutbox) {
+        self.conversation = conversation; self.gateway = gateway; self.outbox = outbox
+    }
+    init(run: EngineRun) {
+        let payload = run.payload
+        self.init(
+            conversation: Conversation(userId: payload.userId, botId: payload.botId, groupJid: payload.groupJid, timezone: payload.timezone),
+            gateway: run.gateway, outbox: run.outbox)
+    }
 
     /// All of them, in a fixed order (the prompt cache holds only while the order does).
     var all: [any AgentTool] {
         [
-            SendMessageTool(run: run), SendFileTool(run: run), ScheduleTaskTool(run: run), ListTasksTool(run: run),
-            PauseTaskTool(run: run), ResumeTaskTool(run: run), CancelTaskTool(run: run), UpdateTaskTool(run: run), SearchHistoryTool(run: run),
+            SendMessageTool(run: self), SendFileTool(run: self), ScheduleTaskTool(run: self), ListTasksTool(run: self),
+            PauseTaskTool(run: self), ResumeTaskTool(run: self), CancelTaskTool(run: self), UpdateTaskTool(run: self), SearchHistoryTool(run: self),
         ]
     }
 }

@@ -1,7 +1,7 @@
 import Platform
 
 struct ResumeTaskTool: AgentTool {
-    let run: EngineRun
+    let run: PlatformTools
     let name = PlatformTools.prefix + "resume_task"
     let description = "Resumes a paused task."
     let inputSchema = Schema.object(["task_id": TaskText.idSchema], required: ["task_id"])

@@ -2,7 +2,7 @@ import Platform
 
 /// Creates an appointment of this conversation.
 struct ScheduleTaskTool: AgentTool {
-    let run: EngineRun
+    let run: PlatformTools
     let name = PlatformTools.prefix + "schedule_task"
     let description = """
         Schedules a prompt that you will be given later, once or again and again, in this conversation. Times are local to `timezone`. \
@@ -26,7 +26,7 @@ struct ScheduleTaskTool: AgentTool {
         fields.scheduleType = try input.text("schedule_type", most: 20)
         fields.scheduleValue = try input.text("value", most: 200)
         fields.contextMode = try input.optionalText("context_mode", most: 20)
-        fields.timezone = try input.optionalText("timezone", most: 100) ?? run.payload.timezone
+        fields.timezone = try input.optionalText("timezone", most: 100) ?? run.conversation.timezone
         let wanted = fields
         let task = try await platformCall { try await run.gateway.createTask(wanted) }
         return .text("Scheduled.\n" + TaskText.line(task))

@@ -2,7 +2,7 @@ import Platform
 
 /// What was said in this conversation before, beyond what the model still sees.
 struct SearchHistoryTool: AgentTool {
-    let run: EngineRun
+    let run: PlatformTools
     let name = PlatformTools.prefix + "search_history"
     let description = "Searches the stored messages of this conversation (90 days), newest first; without a query the newest ones."
     let inputSchema = Schema.object(

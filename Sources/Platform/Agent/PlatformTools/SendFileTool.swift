@@ -5,7 +5,7 @@ import Platform
 struct SendFileTool: AgentTool {
     /// Largest file that a channel delivers (API.md §6.2).
     static let limit = 25 << 20
-    let run: EngineRun
+    let run: PlatformTools
     let name = PlatformTools.prefix + "send_file"
     let description = """
         Sends a file from the workspace to this conversation: a document, picture, recording, archive. At most 25 MiB. \
@@ -25,10 +25,10 @@ struct SendFileTool: AgentTool {
         let name = Self.safeName(try input.optionalText("file_name", most: 255) ?? String(path.split(separator: "/").last ?? "file"))
         let content = try await read(path, context)
         let messageId = MessageID(ULID.make())
-        let layout = ObjectLayout(userId: run.payload.userId, botId: run.payload.botId)
+        let layout = ObjectLayout(userId: run.conversation.userId, botId: run.conversation.botId)
         let type = MediaType.of(name)
         // The extension stays readable in the key: some stores derive the type from it.
-        let key = try ObjectKey(checking: layout.attachments(run.payload.groupJid, messageId) + ObjectKey.segment(name))
+        let key = try ObjectKey(checking: layout.attachments(run.conversation.groupJid, messageId) + ObjectKey.segment(name))
         try await platformCall {
             try await run.gateway.putObject(key, content, contentType: type)
             var reply = AgentReply(messageId: messageId, kind: .file)

@@ -2,7 +2,7 @@ import Platform
 
 /// An interim message, sent while the run goes on.
 struct SendMessageTool: AgentTool {
-    let run: EngineRun
+    let run: PlatformTools
     let name = PlatformTools.prefix + "send_message"
     let description = """
         Sends a message to this conversation at once, while you go on working: a word before something that takes long, an interim \

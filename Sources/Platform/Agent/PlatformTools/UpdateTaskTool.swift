@@ -1,7 +1,7 @@
 import Platform
 
 struct UpdateTaskTool: AgentTool {
-    let run: EngineRun
+    let run: PlatformTools
     let name = PlatformTools.prefix + "update_task"
     let description = "Changes a scheduled task; fields that are left out stay as they are."
     let inputSchema = Schema.object(

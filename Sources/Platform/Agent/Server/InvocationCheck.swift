@@ -58,8 +58,26 @@ enum InvocationCheck {
             try require(file.objectKey.text.hasPrefix(layout.botRoot), "attachments[\(index)].objectKey")
             try require(file.size >= 0 && !file.fileName.isEmpty, "attachments[\(index)]")
         }
+        try check(payload.mcpConfigs ?? [])
         try require((payload.resumeSessionId?.utf8.count ?? 0) <= 128, "resumeSessionId")
         try require(payload.forceNewSession != true || payload.resumeSessionId == nil, "forceNewSession", "Not together with resumeSessionId.")
+    }
+
+    private static func check(_ servers: [MCPConfig]) throws(Invalid) {
+        func require(_ condition: Bool, _ field: String) throws(Invalid) {
+            guard condition else { throw Invalid(field: "mcpConfigs" + field, message: "This value is not allowed.") }
+        }
+        try require(servers.count <= MCPServers.most, "")
+        try require(Set(servers.map(\.name)).count == servers.count && Set(servers.map(\.mcpServerId)).count == servers.count, "")
+        for (index, server) in servers.enumerated() {
+            try require(MCPToolName.isSlug(server.name), "[\(index)].name")
+            try require((1...64).contains(server.mcpServerId.rawValue.utf8.count), "[\(index)].mcpServerId")
+            let texts = (server.args ?? []) + (server.npmPackages ?? []) + (server.envVars ?? [:]).flatMap { [$0.key, $0.value] } + [server.command ?? ""]
+            try require(texts.allSatisfy { !$0.utf8.contains(0) && $0.utf8.count <= 8192 }, "[\(index)]")
+            try require((server.envVars ?? [:]).keys.allSatisfy { !$0.isEmpty && !$0.contains("=") }, "[\(index)].envVars")
+            try require((server.npmPackages ?? []).allSatisfy { !$0.hasPrefix("-") }, "[\(index)].npmPackages")
+            try require(server.type != .stdio || server.command != nil || server.unavailable != nil, "[\(index)].command")
+        }
     }
 
     /// A relative, clean path that begins with `root`; a trailing slash is allowed.

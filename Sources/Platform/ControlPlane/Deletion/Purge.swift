@@ -177,7 +177,7 @@ public struct Purge: Service {
         }
         // After their messages: they are the way to them.
         try await delete(RecordQuery(Tables.groups, partition: id.rawValue))
-        for table in [Tables.events, Tables.denials, Tables.failures] { try await delete(RecordQuery(table, partition: id.rawValue)) }
+        for table in [Tables.events, Tables.denials, Tables.failures, Tables.botMcpConfigs] { try await delete(RecordQuery(table, partition: id.rawValue)) }
         try await delete(RecordQuery(Tables.deadLetters, index: Tables.deadLetterBotIndex, partition: id.rawValue))
         for key in loose.notes[id.rawValue] ?? [] { try await records.delete(key) }
         try await ports.objects.deleteAll(ObjectLayout(userId: user, botId: id).botRoot)

@@ -12,6 +12,8 @@ struct InvocationBuilder: Sendable {
 
     let signer: GrantSigner
     let prompts: PromptBuilder
+    /// nil = without MCP servers.
+    var mcp: MCPSelection?
     let time: any TimeSource
     /// The gateway has a web search of the platform's.
     var searchesWeb = false
@@ -79,6 +81,8 @@ struct InvocationBuilder: Sendable {
             guard let key = file.objectKey, let size = file.size else { return nil }
             return InvocationPayload.File(type: file.type, fileName: file.fileName, mimeType: file.mimeType, size: size, objectKey: key)
         }
+        let servers = try await mcp?.configs(for: bot) ?? []
+        if !servers.isEmpty { payload.mcpConfigs = servers }
         payload.objectsRevision = String(session.objectsRevision)
         if case .message(let parts) = work.subject, parts[0].isCommand == true {
             switch SlashCommand.parse(parts[0].content)?.kind {

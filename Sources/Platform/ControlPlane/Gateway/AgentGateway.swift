@@ -31,6 +31,8 @@ public struct AgentGateway: Sendable {
         public var alive: @Sendable (SessionKey, InvocationID) async -> Void = { _, _ in }
         /// The platform's web search; nil = there is none.
         public var search: WebSearch?
+        /// The way to remote MCP servers; nil = there is none here.
+        public var mcp: MCPRelay?
         public init() {}
     }
 

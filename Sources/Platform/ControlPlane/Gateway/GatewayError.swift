@@ -20,6 +20,8 @@ public enum GatewayError: Error, Sendable {
     /// Seconds.
     case rateLimited(retryAfter: Int)
     case unavailable
+    /// Somebody else's server could not be reached, may not be, or broke off.
+    case upstreamFailed
 
     static func invalid(_ field: String, _ message: String) -> GatewayError { .invalid([FieldProblem(field, message)]) }
 }

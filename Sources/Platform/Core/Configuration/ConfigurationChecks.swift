@@ -92,6 +92,16 @@ extension PlatformConfiguration {
                 throw ConfigurationError("\(values.named("compute.sandbox")) is bubblewrap, which only Linux has: use compute.backend container.")
             }
         #endif
+        for path in compute.readOnlyPaths {
+            let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
+            let taken = ["proc", "dev", "sys", "tmp", "run", "etc", "workspace", "usr", "bin", "lib", "lib64", "sbin"]
+            guard path.hasPrefix("/"), !parts.isEmpty, !parts.contains(where: { ["", ".", ".."].contains($0) }), !taken.contains(String(parts.first ?? "")),
+                !path.hasPrefix("/home/agent"), !path.hasPrefix("/opt/clawbot")
+            else {
+                throw ConfigurationError(
+                    "\(values.named("compute.readOnlyPaths")) holds '\(path)': name absolute directories outside of what the sandbox has itself, such as /opt/mcp.")
+            }
+        }
         guard compute.minWarmTasks <= compute.maxTasks else {
             throw ConfigurationError(
                 "\(values.named("compute.minWarmTasks")) is \(compute.minWarmTasks), more than \(values.named("compute.maxTasks")) = \(compute.maxTasks)."

@@ -82,6 +82,7 @@ extension ConfigurationKey {
         .init("compute.processes", .integer(16...65_536), "256"),
         .init("compute.fileMB", .integer(1...1_048_576), "100"),
         .init("compute.workspaceMB", .integer(1...1_048_576), "2048"),
+        .init("compute.readOnlyPaths", .list),
 
         .init("identity.backend", .choice(["local", "cognito"]), "local"),
         .init("identity.issuer", .text),

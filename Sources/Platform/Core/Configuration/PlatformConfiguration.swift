@@ -59,6 +59,8 @@ public struct PlatformConfiguration: Sendable {
         public var processes: Int
         public var fileMB: Int
         public var workspaceMB: Int
+        /// Absolute directories of the host that every sandbox sees at the same place, read-only: programs for MCP servers and tools.
+        public var readOnlyPaths: [String]
     }
     public struct Identity: Sendable {
         public var backend: IdentityBackend

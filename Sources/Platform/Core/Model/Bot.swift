@@ -39,6 +39,8 @@ public struct Bot: Entity {
     public var containerConfig: ContainerConfig
     public var toolWhitelist: ToolWhitelist
     public var egress: Egress
+    /// Servers of the platform's library that it uses, also those that are disabled there; nil = none.
+    public var mcpServers: [MCPServerID]?
     public var groupCount: Int
     public var taskCount: Int
     public var revision: Int

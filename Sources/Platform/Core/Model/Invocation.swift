@@ -61,6 +61,7 @@ public struct InvocationPayload: Codable, Sendable {
     public var sdkCommand: SDKCommand?
     /// Absent = no web search.
     public var webSearch: WebSearch?
+    public var mcpConfigs: [MCPConfig]?
 
     public init(
         invocationId: InvocationID, botId: BotID, userId: UserID, groupJid: GroupJID, botName: String, channelType: ChannelType, prompt: String,

@@ -44,6 +44,9 @@ public enum Tables {
 
     public static let providers = Table("providers")
     public static let proxyRules = Table("proxyRules")
+    public static let mcpServers = Table("mcpServers")
+    public static let botMcpConfigs = Table("botMcpConfigs", indexes: [mcpServerIndex])
+    public static let mcpServerIndex = Table.Index("server-index", partition: "mcpServerId", sort: "botId")
     public static let settings = Table("settings")
     public static let usage = Table("usage", expires: true)
     public static let events = Table("events", expires: true)
@@ -64,7 +67,7 @@ public enum Tables {
     public static let secrets = Table("secrets")
 
     public static let all: [Table] = [
-        users, bots, channels, groups, messages, tasks, sessions, providers, proxyRules, settings, usage, events, denials, failures, leases, uniques,
-        idempotency, deadLetters, tombstones, refreshTokens, loginAttempts, audit, secrets,
+        users, bots, channels, groups, messages, tasks, sessions, providers, proxyRules, mcpServers, botMcpConfigs, settings, usage, events, denials,
+        failures, leases, uniques, idempotency, deadLetters, tombstones, refreshTokens, loginAttempts, audit, secrets,
     ]
 }

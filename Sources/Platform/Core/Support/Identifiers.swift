@@ -34,6 +34,8 @@ public struct TaskID: Identifier { public let rawValue: String; public init(rawV
 public struct InvocationID: Identifier { public let rawValue: String; public init(rawValue: String) { self.rawValue = rawValue } }
 /// A model endpoint.
 public struct ProviderID: Identifier { public let rawValue: String; public init(rawValue: String) { self.rawValue = rawValue } }
+/// An MCP server, of the platform's library or of one bot.
+public struct MCPServerID: Identifier { public let rawValue: String; public init(rawValue: String) { self.rawValue = rawValue } }
 /// One launched agent process, container or task.
 public struct LaunchID: Identifier { public let rawValue: String; public init(rawValue: String) { self.rawValue = rawValue } }
 

@@ -230,4 +230,36 @@ extension GatewayRoutes {
         Self.note(permit, on: &response)
         return response
     }
+
+    // MARK: - MCP
+
+    func mcp(_ call: GatewayCall, _ id: MCPServerID) async throws -> Response {
+        let run = try await call.authorized(gateway, .proxy)
+        let permit = try gateway.permit(run)
+        let body = call.method == .post ? try await call.body(limit: AgentGateway.maxMCPRequestBytes) : ByteBuffer()
+        let method: MCPRequest.Method = call.method == .post ? .post : call.method == .delete ? .delete : .get
+        let headers = call.request.headers.map { (name: $0.name.canonicalName, value: $0.value) }
+        let answer = try await gateway.mcp(run, server: id, MCPRequest(method: method, headers: headers, body: body, endpoint: call.query("endpoint")))
+        // Whatever a server says of the end of a session, it has ended.
+        if method == .delete, answer.status < 300 {
+            permit.end()
+            return Response(status: .noContent)
+        }
+        return passing(answer, permit)
+    }
+
+    /// An upstream's answer; the place in the run's budget is held until it has ended.
+    private func passing(_ answer: ModelResponse, _ permit: CallPermit) -> Response {
+        var headers = HTTPFields()
+        for (name, value) in answer.headers { if let name = HTTPField.Name(name) { headers[name] = value } }
+        var response = Response(
+            status: .init(code: answer.status), headers: headers,
+            body: ResponseBody { writer in
+                defer { permit.end() }
+                try await answer.body { try await writer.write($0) }
+                try await writer.finish(nil)
+            })
+        Self.note(permit, on: &response)
+        return response
+    }
 }

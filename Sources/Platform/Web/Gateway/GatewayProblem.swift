@@ -63,6 +63,7 @@ struct GatewayProblem {
             self.init(416, "range-not-satisfiable", "The range lies outside of the object.", headers: [.contentRange: "bytes */\(size)"])
         case .rateLimited(let seconds): self.init(429, "rate-limited", "Too many calls of this run; try again in \(seconds) s.", retryAfter: seconds)
         case .unavailable: self = .unavailable
+        case .upstreamFailed: self.init(502, "upstream-failed", "The server could not be reached, or broke off.")
         }
     }
     private init(_ error: TaskError) {
@@ -90,7 +91,7 @@ struct GatewayProblem {
         "validation-failed": "Validation failed", "malformed-json": "Malformed JSON", "invalid-cursor": "Invalid cursor",
         "idempotency-mismatch": "Idempotency mismatch", "invalid-state": "Invalid state", "precondition-failed": "Precondition failed",
         "payload-too-large": "Payload too large", "range-not-satisfiable": "Range not satisfiable", "rate-limited": "Rate limited",
-        "unavailable": "Unavailable", "internal": "Internal", "method-not-allowed": "Method not allowed",
+        "unavailable": "Unavailable", "upstream-failed": "Upstream failed", "internal": "Internal", "method-not-allowed": "Method not allowed",
         "unsupported-media-type": "Unsupported media type",
     ]
 

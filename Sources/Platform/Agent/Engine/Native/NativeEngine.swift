@@ -16,6 +16,7 @@ public struct NativeEngine: AgentEngine {
         /// Tries of one model call, the first included.
         public var modelTries = 6
         var backoff = Backoff(first: .milliseconds(500), most: .seconds(30))
+        var mcp = MCPLimits()
         public init() {}
 
         var compactionThreshold: Int { Int(Double(contextWindow) * compactAt) }
@@ -28,16 +29,24 @@ public struct NativeEngine: AgentEngine {
     private let toolContext: ToolContext
     /// What the model's endpoint would not take.
     private let lessons = ModelLessons()
+    private let servers: MCPServers
+    private let serverGroups = CommandGroups()
     private let logger: Logger
 
     public init(places: AgentPlaces = AgentPlaces(), options: Options = Options(), logger: Logger) {
         self.places = places; self.options = options; self.logger = logger
         sessions = SessionCache(directory: places.paths.sessionFiles)
-        toolContext = ToolContext(workspace: places.paths.group, environment: CommandEnvironment.make(home: places.paths.home))
+        let environment = CommandEnvironment.make(home: places.paths.home)
+        toolContext = ToolContext(workspace: places.paths.group, environment: environment)
+        servers = MCPServers(
+            places: MCPPlaces(workspace: places.paths.group, environment: environment, groups: serverGroups), limits: options.mcp, logger: logger)
     }
 
-    /// Ends commands that still run in the background.
-    public func shutDown() { toolContext.endBackground() }
+    /// Ends commands that still run in the background, and MCP servers.
+    public func shutDown() {
+        toolContext.endBackground()
+        serverGroups.killAll()
+    }
 
     public func run(_ run: EngineRun, emit: @escaping @Sendable (EngineEvent) -> Void) async -> EngineOutcome {
         var logger = logger
@@ -77,9 +86,10 @@ public struct NativeEngine: AgentEngine {
         let marker = try await opened.transcript.beginTurn(payload.invocationId, answering: opened.acceptedKey == key ? nil : key)
         let session = try await NativeSession(
             transcript: opened.transcript, marker: marker, lastUsage: opened.lastUsage, archiveDirectory: places.paths.group + "/conversations")
+        let offer = await servers.prepare(run)
         let skills = try await SkillLibrary.load(places.paths.skills, whitelist: payload.toolWhitelist)
         let memory = try await WorkspaceMemory.load(places.paths, botName: payload.botName, memoryWritable: payload.memoryWritable ?? true)
-        let prompt = SystemPrompt(payload, memory: memory, skills: skills, moved: places.moved)
+        let prompt = SystemPrompt(payload, memory: memory, skills: skills, moved: places.moved, notes: offer.note.map { [$0] } ?? [])
         // The model sees these files in its prompt, so it may change them without reading them again.
         for part in memory.parts where part.layer == .bot || part.layer == .group { toolContext.files.noteRead(part.path) }
 
@@ -88,7 +98,7 @@ public struct NativeEngine: AgentEngine {
         context.deadline = payload.deadline
         context.takesDocuments = payload.providerType == .anthropicCompatible || payload.providerType == .bedrock
         context.sideModel = .asking(dialogue, model: payload.model)
-        let shared = tools(for: run, skills: skills)
+        let shared = tools(for: run, skills: skills) + offer.tools
         let helpers = Subagent.Maker(
             tools: shared, context: context, dialogue: dialogue, runtime: prompt.runtime, thinking: thinking(payload), emit: emit, logger: logger)
         let tools = shared + [TaskTool { try await helpers.make($0).work($1) }]

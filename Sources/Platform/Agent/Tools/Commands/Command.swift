@@ -103,7 +103,8 @@ private struct CommandRun {
         guard let (readEnd, writeEnd) = makePipe() else { throw ToolError("No command can be started now: too many files are open.") }
         let process: pid_t
         do throws(ToolError) {
-            process = try spawn(output: writeEnd)
+            process = try ChildProcess.spawn(
+                command.executable, command.arguments, environment: command.environment, directory: command.directory, output: writeEnd, errors: writeEnd)
         } catch {
             closeDescriptor(readEnd)
             closeDescriptor(writeEnd)
@@ -155,7 +156,7 @@ private struct CommandRun {
             guard poll(&polled, nfds_t(polled.count), wait) >= 0 || errno == EINTR else { return (early, isOpen) }
             if polled[0].revents != 0 {
                 var sound: UInt8 = 0
-                _ = systemRead(bell.readEnd, &sound, 1)
+                _ = readDescriptor(bell.readEnd, &sound, 1)
                 if sound == Bell.exited {
                     hasExited = true
                     end = ContinuousClock.now + (early == nil ? Self.linger : .zero)
@@ -182,7 +183,7 @@ private struct CommandRun {
         withUnsafeTemporaryAllocation(byteCount: 65_536, alignment: 1) { buffer in
             var taken = 0
             for _ in 0..<16 {
-                let count = systemRead(descriptor, buffer.baseAddress, buffer.count)
+                let count = readDescriptor(descriptor, buffer.baseAddress, buffer.count)
                 if count < 0, errno == EINTR { continue }
                 if count == 0 { return (taken, true) }
                 if count < 0 { return (taken, errno != EAGAIN && errno != EWOULDBLOCK) }
@@ -202,7 +203,7 @@ private struct CommandRun {
         Thread.detachNewThread {
             withUnsafeTemporaryAllocation(byteCount: 16_384, alignment: 1) { buffer in
                 while true {
-                    let count = systemRead(readEnd, buffer.baseAddress, buffer.count)
+                    let count = readDescriptor(readEnd, buffer.baseAddress, buffer.count)
                     if count < 0, errno == EINTR { continue }
                     guard count > 0 else { break }
                     output.take(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]))
@@ -212,56 +213,9 @@ private struct CommandRun {
             groups.remove(group)
         }
     }
-
-    private func spawn(output writeEnd: Int32) throws(ToolError) -> pid_t {
-        #if canImport(Darwin)
-            var actions: posix_spawn_file_actions_t?
-            var attributes: posix_spawnattr_t?
-        #else
-            var actions = posix_spawn_file_actions_t()
-            var attributes = posix_spawnattr_t()
-        #endif
-        posix_spawn_file_actions_init(&actions)
-        posix_spawnattr_init(&attributes)
-        defer {
-            posix_spawn_file_actions_destroy(&actions)
-            posix_spawnattr_destroy(&attributes)
-        }
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_adddup2(&actions, writeEnd, 1)
-        posix_spawn_file_actions_adddup2(&actions, writeEnd, 2)
-        posix_spawn_file_actions_addchdir_np(&actions, command.directory)
-        // Signals as a program expects them: a server ignores SIGPIPE, and that would be inherited.
-        var signals = sigset_t()
-        sigfillset(&signals)
-        posix_spawnattr_setsigdefault(&attributes, &signals)
-        sigemptyset(&signals)
-        posix_spawnattr_setsigmask(&attributes, &signals)
-        #if canImport(Darwin)
-            let flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID | POSIX_SPAWN_CLOEXEC_DEFAULT
-        #else
-            posix_spawn_file_actions_addclosefrom_np(&actions, 3)
-            // POSIX_SPAWN_SETSID of <spawn.h>, which Swift does not import.
-            let flags = Int32(POSIX_SPAWN_SETSIGDEF) | Int32(POSIX_SPAWN_SETSIGMASK) | 0x80
-        #endif
-        posix_spawnattr_setflags(&attributes, Int16(flags))
-        let words = ([command.executable] + command.arguments).map { strdup($0) } + [nil]
-        let variables = command.environment.map { strdup("\($0)=\($1)") } + [nil]
-        defer { for word in words + variables { free(word) } }
-        var process: pid_t = 0
-        let code = posix_spawn(&process, command.executable, &actions, &attributes, words, variables)
-        guard code == 0 else {
-            switch code {
-            case E2BIG: throw ToolError("The command is too long (at most about 128 KiB): put it into a file and run that.")
-            case EAGAIN, ENOMEM: throw ToolError("The command cannot be started: no more processes or memory are allowed now.")
-            default: throw ToolError("The command cannot be started: \(String(cString: strerror(code))).")
-            }
-        }
-        return process
-    }
 }
 
-private func makePipe() -> (read: Int32, write: Int32)? {
+func makePipe() -> (read: Int32, write: Int32)? {
     var ends: [Int32] = [-1, -1]
     #if canImport(Darwin)
         guard pipe(&ends) == 0 else { return nil }
@@ -271,5 +225,5 @@ private func makePipe() -> (read: Int32, write: Int32)? {
     #endif
     return (ends[0], ends[1])
 }
-private func closeDescriptor(_ descriptor: Int32) { close(descriptor) }
-private func systemRead(_ descriptor: Int32, _ buffer: UnsafeMutableRawPointer?, _ count: Int) -> Int { read(descriptor, buffer, count) }
+func closeDescriptor(_ descriptor: Int32) { close(descriptor) }
+func readDescriptor(_ descriptor: Int32, _ buffer: UnsafeMutableRawPointer?, _ count: Int) -> Int { read(descriptor, buffer, count) }

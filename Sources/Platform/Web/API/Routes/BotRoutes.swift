@@ -27,7 +27,9 @@ extension API {
                 let found = try await services.bots.list(
                     try call.user, status: status.flatMap { Bot.Status(rawValue: $0.rawValue) }, limit: page.limit, cursor: page.cursor)
                 let channels = try await services.channels.list(of: found.items.map(\.botId))
-                return paging.answer(try found.items.map { try Views.bot($0, channels: channels[$0.botId] ?? []) }, found.cursor, page)
+                let servers = try await services.mcpServers.enabledPlatformServers(of: found.items)
+                let items = try found.items.map { try Views.bot($0, channels: channels[$0.botId] ?? [], mcpServers: servers[$0.botId] ?? []) }
+                return paging.answer(items, found.cursor, page)
             },
             Route(
                 .post, "/api/bots", "Makes a bot.", body: .json(Shapes.newBot), idempotent: true, answers: [.created(Schemas.bot)], problems: [.quotaExceeded]
@@ -66,7 +68,10 @@ extension API {
             }
     }
 
-    private func view(_ bot: Bot) async throws -> Value { try Views.bot(bot, channels: await services.channels.list(bot.botId)) }
+    private func view(_ bot: Bot) async throws -> Value {
+        let servers = try await services.mcpServers.enabledPlatformServers(of: [bot])
+        return try Views.bot(bot, channels: await services.channels.list(bot.botId), mcpServers: servers[bot.botId] ?? [])
+    }
 
     /// Records of a bot's journal, newest first: sort key `timestamp#id`, only the named attributes shown.
     private func journal(_ call: Call, _ table: Table, _ bot: Bot, filters: [String?], filter: Condition?, fields: [String]) async throws -> Answer {

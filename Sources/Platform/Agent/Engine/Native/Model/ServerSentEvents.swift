@@ -1,11 +1,15 @@
 import NIOCore
 
 /// Cuts a byte stream into server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), wherever its chunks end.
-/// Only `event` and `data` matter here; comments, ids and unknown fields are skipped.
+/// Comments and unknown fields are skipped.
 struct ServerSentEvents {
     struct Event: Equatable {
         var name: String
         var data: [UInt8]
+        /// The last id that was given up to here; where a broken stream can be taken up again.
+        var id: String? = nil
+        /// Milliseconds to wait before connecting again, where the stream said so.
+        var retry: Int? = nil
     }
     struct TooLong: Error {}
 
@@ -16,6 +20,8 @@ struct ServerSentEvents {
     private var name = ""
     private var data: [UInt8] = []
     private var hasData = false
+    private var lastID: String?
+    private var retry: Int?
     private var afterCarriageReturn = false
 
     /// The events that `chunk` completes, in order.
@@ -38,7 +44,7 @@ struct ServerSentEvents {
         defer { line.removeAll(keepingCapacity: true) }
         guard !line.isEmpty else {
             defer { name = ""; data = []; hasData = false }
-            return hasData ? Event(name: name, data: data) : nil
+            return hasData ? Event(name: name, data: data, id: lastID, retry: retry) : nil
         }
         guard line[0] != UInt8(ascii: ":") else { return nil }
         let colon = line.firstIndex(of: UInt8(ascii: ":")) ?? line.endIndex
@@ -50,6 +56,8 @@ struct ServerSentEvents {
             if hasData { data.append(0x0a) }
             data += value
             hasData = true
+        case "id": if !value.contains(0), value.count <= 1024 { lastID = String(decoding: value, as: UTF8.self) }
+        case "retry": if value.count <= 9, let number = Int(String(decoding: value, as: UTF8.self)), number >= 0 { retry = number }
         default: break
         }
         return nil

@@ -9,8 +9,13 @@ struct SystemPrompt {
     /// The last part: where things are on this machine.
     private(set) var runtime = ""
 
-    /// - Parameter moved: directories that lie elsewhere than the texts say (only without a sandbox).
-    init(_ payload: InvocationPayload, memory: WorkspaceMemory, skills: SkillLibrary = SkillLibrary(), moved: [(usual: String, real: String)] = []) {
+    /// - Parameters:
+    ///   - moved: directories that lie elsewhere than the texts say (only without a sandbox).
+    ///   - notes: what is out of order in this run, a line each, in the platform's own words.
+    init(
+        _ payload: InvocationPayload, memory: WorkspaceMemory, skills: SkillLibrary = SkillLibrary(), moved: [(usual: String, real: String)] = [],
+        notes: [String] = []
+    ) {
         add("System prompt", Preset.text)
         add("Managed policy", memory.text(of: [.policy]))
         add("Bot's instructions", "# Who you are\nYour name is \(Self.oneLine(payload.botName))." + (payload.systemPrompt.map { "\n\n\($0)" } ?? ""))
@@ -28,6 +33,8 @@ struct SystemPrompt {
         runtime = "Runtime: model \(Self.oneLine(payload.model)), working directory \(moved.first { $0.usual == "/workspace/group" }?.real ?? "/workspace/group")."
         if !moved.isEmpty { runtime += " On this machine " + moved.map { "\($0.usual) is \($0.real)" }.joined(separator: ", ") + ": use these paths." }
         add("Runtime", runtime)
+        // Changes with the health of others, so it comes last.
+        add("Notes", notes.joined(separator: "\n"))
     }
 
     private mutating func add(_ name: String, _ text: String?) {
