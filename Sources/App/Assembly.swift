@@ -1,3 +1,4 @@
+import AWSBackend
 import AsyncHTTPClient
 import Channels
 import ControlPlane
@@ -82,7 +83,8 @@ struct Installation: Sendable {
             WebChatAdapter(),
         ])
         let tasks = TaskService(records: ports.records, scheduler: ports.scheduler, time: time, logger: logger)
-        let providerKinds: [Provider.Kind: any ModelProvider] = [.anthropicCompatible: AnthropicCompatibleProvider(client: clients.models)]
+        let providerHealth = ProviderHealth(time: time)
+        let providerKinds = modelKinds(configuration, clients, time: time)
         let launcher = try await processLauncher(configuration, executable: executable, data: data, logger: logger)
         let computeBox = LateCompute()
         var hooks = AgentGateway.Hooks()
@@ -90,7 +92,7 @@ struct Installation: Sendable {
         let gateway = AgentGateway(
             records: ports.records, objects: ports.objects, replies: ports.replies, live: ports.live, tasks: tasks,
             providers: ProviderResolution(records: ports.records, secrets: ports.secrets, stage: configuration.stage, kinds: providerKinds),
-            quota: foundation.ledger, signer: keys.grantSigner, time: time, logger: logger, hooks: hooks)
+            quota: foundation.ledger, signer: keys.grantSigner, health: providerHealth, time: time, logger: logger, hooks: hooks)
         let gatewayRoutes = GatewayRoutes(gateway: gateway, logger: logger)
         let sockets = try GatewaySockets(routes: gatewayRoutes, runtimeDirectory: runtimeDirectory(data, "g"), 
             peers: launcher.isolation == .namespacesAndUID ? 2_000_000...2_999_999 : nil, logger: logger)
@@ -118,7 +120,7 @@ struct Installation: Sendable {
                 memory: MemoryService(objects: ports.objects, notices: notices), files: FileService(objects: ports.objects),
                 providers: ProviderService(
                     records: ports.records, secrets: ports.secrets, stage: configuration.stage, allowsPlainHTTP: configuration.stage == "local",
-                    probe: ProviderProbe(kinds: providerKinds).callAsFunction, notices: notices, time: time),
+                    probe: ProviderProbe(kinds: providerKinds, health: providerHealth, time: time).callAsFunction, notices: notices, time: time),
                 tasks: tasks, chat: doors, webhooks: doors, events: foundation.events, live: ports.live,
                 signIn: IssuerDoor(signIn: SignIn(records: ports.records, accounts: accounts, issuer: issuer, hasher: hasher, time: time), keys: signingKeys),
                 users: AccountsDoor(accounts: accounts, isSandboxed: launcher.isolation >= .namespaces), verifier: verifier, deadLetters: plane.deadLetters, notices: notices, keys: keys,
@@ -135,7 +137,7 @@ struct Installation: Sendable {
                     .init("queue", critical: true) { _ = try await ports.inbound.depth() }, .init("secrets", critical: true) { try await ports.secrets.probe() },
                     .init("scheduler", critical: false) { try await ports.scheduler.probe() }, computeCheck,
                 ], time: time),
-            metrics: Metrics(operationsGauges(ports: ports, compute: compute, api: api)), limits: RateLimits(limits: rateLimits(configuration), time: time), version: Version.text, time: time, logger: logger, onListening: onListening)
+            metrics: Metrics(operationsGauges(ports: ports, compute: compute, api: api, health: providerHealth)), limits: RateLimits(limits: rateLimits(configuration), time: time), version: Version.text, time: time, logger: logger, onListening: onListening)
 
         return Installation(
             services: stores.services + plane.services + [KeyRotation(keys: signingKeys, time: time) { logger.error("signing keys not rotated", metadata: ["error": "\($0)"]) }, web],
@@ -204,12 +206,21 @@ struct Installation: Sendable {
         return "\(base)/clawbot-\(Digest.sha256Hex(data.standardizedFileURL.path).prefix(10))-\(part)"
     }
 
+    /// The endpoints that this deployment can talk to, by the type of their providers.
+    private static func modelKinds(_ configuration: PlatformConfiguration, _ clients: Clients, time: any TimeSource) -> [Provider.Kind: any ModelProvider] {
+        let aws = AWSIdentity(region: configuration.awsRegion, environment: ProcessInfo.processInfo.environment, client: clients.models, time: time)
+        return [
+            .anthropicCompatible: AnthropicCompatibleProvider(client: clients.models), .openAICompatible: OpenAICompatibleProvider(client: clients.models),
+            .bedrock: BedrockProvider(models: BedrockRuntime(identity: aws, client: clients.models, time: time)),
+        ]
+    }
+
     private static func modelEnvironment(_ configuration: PlatformConfiguration) -> [String: String] {
         var environment: [String: String] = [:]
         environment["ANTHROPIC_API_KEY"] = configuration.anthropic.apiKey?.reveal()
         environment["ANTHROPIC_AUTH_TOKEN"] = configuration.anthropic.authToken?.reveal()
         environment["ANTHROPIC_BASE_URL"] = configuration.anthropic.baseURL
-        environment["ANTHROPIC_MODEL"] = ProcessInfo.processInfo.environment["ANTHROPIC_MODEL"]
+        for name in ["ANTHROPIC_MODEL", "LOCAL_MODEL_URL"] { environment[name] = ProcessInfo.processInfo.environment[name] }
         return environment
     }
 

@@ -5,7 +5,7 @@ import WebAPI
 
 extension Installation {
     /// What is read when somebody asks `/metrics` (API.md §7).
-    static func operationsGauges(ports: Ports, compute: DedicatedTasks, api: API) -> [Metrics.Gauge] {
+    static func operationsGauges(ports: Ports, compute: DedicatedTasks, api: API, health: ProviderHealth) -> [Metrics.Gauge] {
         let queues: [(name: String, queue: any MessageQueue)] = [("inbound", ports.inbound), ("replies", ports.replies)]
         return [
             .init("clawbot_queue_depth", "Messages in the queue, in flight included.") {
@@ -20,6 +20,9 @@ extension Installation {
             .init("clawbot_agent_active", "Agents that run or wait for their next message.") {
                 let load = await compute.load
                 return [.init(Double(load.running), ["mode": "running"]), .init(Double(load.units - load.running), ["mode": "idle"])]
+            },
+            .init("clawbot_provider_circuit_open", "Models that are left alone after failures in a row.") {
+                health.open.map { .init(1, ["provider": $0.provider.rawValue, "model": $0.model]) }
             },
             .init("clawbot_sse_streams", "Open event streams.") { [.init(Double(api.openStreams))] },
         ]
