@@ -87,7 +87,7 @@ def test_files(world, chat):
     assert chat.reply('use Write: {"file_path":"/workspace/group/a.txt","content":"from a file"}')
     assert "from a file" in chat.reply('use Read: {"file_path":"/workspace/group/a.txt"}')
     # A picture that a tool shows reaches the model as one.
-    encoded = "".join(f"\\\\x{byte:02x}" for byte in PNG)
+    encoded = "".join(f"\\x{byte:02x}" for byte in PNG)
     assert chat.reply(f"use bash: printf '{encoded}' > /workspace/group/p.png; wc -c < /workspace/group/p.png")
     chat.reply('use Read: {"file_path":"/workspace/group/p.png"}')
     assert '"image' in json.dumps([entry.get("body") for entry in world.requests()][-1])

@@ -42,7 +42,11 @@ struct ToolCallAssembly {
     mutating func hold(_ place: Int, _ arguments: String) { calls[place].waiting += arguments }
 
     private mutating func place(index: Int?, id: String, name: String) -> Int {
-        if !id.isEmpty, let known = byID[id], index == nil || byIndex[index!] == known || byIndex[index!] == nil { return known }
+        if !id.isEmpty, let known = byID[id] {
+            let numbered = index.flatMap { byIndex[$0] }
+            // A number of its own and a name make another call, though the endpoint gave both the same id.
+            if numbered == known || numbered == nil && (index == nil || name.isEmpty) { return known }
+        }
         if let index, let known = byIndex[index] {
             // The same number with another id and a name of its own is another call.
             let isOther = !id.isEmpty && !name.isEmpty && byID[id] == nil
