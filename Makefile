@@ -2,8 +2,12 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 CONFIG ?= configs/local.yaml
+# Where `make install` puts things: DESTDIR is a staging root, PREFIX where programs live, BINARY what is installed.
+DESTDIR ?=
+PREFIX ?= /usr/local
+BINARY ?= .build/release/clawbot
 
-.PHONY: help run build test bench chaos security format clean
+.PHONY: help run build test bench chaos security format clean release install deb
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,6 +38,30 @@ chaos: ## the long chaos run: SIGKILL at random under load
 
 security: ## docs/security-table.md anew, from the names of the tests
 	@scripts/security-table
+
+release: ## release build, with what of Swift it needs inside
+	@scripts/dependencies run
+	@swift build -c release --product clawbot --static-swift-stdlib
+
+$(BINARY):
+	@$(MAKE) --no-print-directory release
+
+install: $(BINARY) ## install: program, unit, configuration (DESTDIR=, PREFIX=/usr/local)
+	@install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)/etc/clawbot" "$(DESTDIR)$(PREFIX)/share/doc/clawbot"
+	@install -d "$(DESTDIR)$(PREFIX)/lib/systemd/system" "$(DESTDIR)$(PREFIX)/lib/sysusers.d" "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d"
+	@install -m 0755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/clawbot"
+	@test -e "$(DESTDIR)/etc/clawbot/clawbot.yaml" || sed 's,^dataDirectory: .*,dataDirectory: /var/lib/clawbot,' configs/local.yaml >"$(DESTDIR)/etc/clawbot/clawbot.yaml"
+	@chmod 0644 "$(DESTDIR)/etc/clawbot/clawbot.yaml"
+	@test -e "$(DESTDIR)/etc/clawbot/environment" || install -m 0600 packaging/environment "$(DESTDIR)/etc/clawbot/environment"
+	@for unit in clawbot.service clawbot-backup.service clawbot-backup.timer; do \
+		sed 's,/usr/bin/clawbot,$(PREFIX)/bin/clawbot,; s,/usr/share/doc,$(PREFIX)/share/doc,' packaging/systemd/$$unit >"$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit"; \
+		chmod 0644 "$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit"; done
+	@install -m 0644 packaging/systemd/clawbot.sysusers "$(DESTDIR)$(PREFIX)/lib/sysusers.d/clawbot.conf"
+	@install -m 0644 packaging/systemd/clawbot.tmpfiles "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/clawbot.conf"
+	@install -m 0644 docs/operating.md docs/backup.md docs/upgrading.md docs/sandbox.md "$(DESTDIR)$(PREFIX)/share/doc/clawbot/"
+
+deb: $(BINARY) ## a Debian package in .build/deb
+	@packaging/deb "$(BINARY)" .build/deb
 
 format: ## swift-format over the sources
 	@swift format --in-place --recursive Sources Tests Benchmarks Package.swift

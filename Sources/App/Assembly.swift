@@ -75,7 +75,8 @@ struct Installation: Sendable {
 
         // The control plane, and the gateway that its agents talk to.
         // An embedded store has one process: its leases keep their owner over a crash, so nothing waits for them to expire.
-        let foundation = ControlPlane.Foundation(ports: ports, logger: logger, leaseOwner: "embedded")
+        let metrics = Metrics()
+        let foundation = ControlPlane.Foundation(ports: ports, logger: logger, leaseOwner: "embedded", observer: { metrics.count($0) })
         let channels = ChannelRegistry([
             TelegramAdapter(
                 httpClient: clients.vendors, apiBaseURL: try url(configuration.channels.telegram.apiBaseURL), fileBaseURL: try url(configuration.channels.telegram.fileBaseURL),
@@ -104,28 +105,41 @@ struct Installation: Sendable {
             board: foundation.board, time: time, logger: logger)
         computeBox.set(compute)
         await compute.fillWarmPool()
+        let egress = EgressGuard(privateTargets: configuration.privateTargets, allowsLocalProviders: configuration.stage == "local")
         let plane = ControlPlane(
             foundation, channels: channels, compute: compute, tasks: tasks, ending: GatewayEnding(gateway: gateway), signer: keys.grantSigner)
 
         // The API on top.
-        let notices = notices(foundation, plane: plane, compute: compute, states: states)
+        let purgeAfter = Duration.seconds(configuration.deletedRetentionDays * 86_400)
+        let purgeBox = LatePurge()
+        let notices = notices(foundation, plane: plane, compute: compute, states: states, purge: purgeBox)
         let channelService = ChannelService(
             records: ports.records, secrets: ports.secrets, registry: channels, publicBaseURL: publicBaseURL, stage: configuration.stage, notices: notices,
             time: time)
+        let bots = BotService(records: ports.records, scheduler: ports.scheduler, channels: channelService, notices: notices, time: time, purgeAfter: purgeAfter)
+        let userDeletion = UserDeletion(records: ports.records, bots: bots, purgeAfter: purgeAfter, time: time)
+        let purge = Purge(ports: ports, bots: bots, users: userDeletion, stage: configuration.stage, logger: logger)
+        purgeBox.set(purge)
         let doors = IngestDoors(ingest: plane.ingest, objects: ports.objects)
         let api = API(
             APIServices(
-                records: ports.records, bots: BotService(records: ports.records, scheduler: ports.scheduler, channels: channelService, notices: notices, time: time),
+                records: ports.records, bots: bots,
                 channels: channelService, groups: GroupService(records: ports.records, notices: notices),
-                memory: MemoryService(objects: ports.objects, notices: notices), files: FileService(objects: ports.objects),
+                memory: MemoryService(objects: ports.objects, history: foundation.history, notices: notices), files: FileService(objects: ports.objects),
                 providers: ProviderService(
-                    records: ports.records, secrets: ports.secrets, stage: configuration.stage, allowsPlainHTTP: configuration.stage == "local",
+                    records: ports.records, secrets: ports.secrets, stage: configuration.stage, egress: egress,
                     probe: ProviderProbe(kinds: providerKinds, health: providerHealth, time: time).callAsFunction, notices: notices, time: time),
-                tasks: tasks, chat: doors, webhooks: doors, events: foundation.events, live: ports.live,
+                tasks: tasks,
+                proxyRules: ProxyRuleService(records: ports.records, secrets: ports.secrets, egress: egress, stage: configuration.stage, time: time),
+                plans: PlanService(records: ports.records, notices: notices, time: time), userDeletion: userDeletion, chat: doors, webhooks: doors, events: foundation.events, live: ports.live,
                 signIn: IssuerDoor(signIn: SignIn(records: ports.records, accounts: accounts, issuer: issuer, hasher: hasher, time: time), keys: signingKeys),
                 users: AccountsDoor(accounts: accounts, isSandboxed: launcher.isolation >= .namespaces), verifier: verifier, deadLetters: plane.deadLetters, notices: notices, keys: keys,
                 time: time),
-            facts: DeploymentFacts(version: Version.text, issuer: try url(issuerURL), sandboxed: launcher.isolation >= .namespaces), logger: logger)
+            facts: DeploymentFacts(version: Version.text, issuer: try url(issuerURL), publicBaseURL: publicBaseURL, sandboxed: launcher.isolation >= .namespaces), logger: logger)
+        _ = try await Restoration(plane: plane, bots: bots, tasks: tasks, logger: logger) { user in
+            try await accounts.delete(user, by: UserID("restore"))
+        }.run()
+        metrics.add(operationsGauges(ports: ports, compute: compute, api: api, health: providerHealth))
         let computeCheck = Readiness.Check("compute", critical: false) { try await launcher.probe() }
         let web = try WebServer(
             webConfiguration(configuration, publicBaseURL), routes: api.routes,
@@ -136,11 +150,16 @@ struct Installation: Sendable {
                     .init("records", critical: true) { try await ports.records.probe() }, .init("objects", critical: true) { try await ports.objects.probe() },
                     .init("queue", critical: true) { _ = try await ports.inbound.depth() }, .init("secrets", critical: true) { try await ports.secrets.probe() },
                     .init("scheduler", critical: false) { try await ports.scheduler.probe() }, computeCheck,
+                    .init("identity", critical: true) { _ = try await signingKeys.document() }, .init("live", critical: false) { try await ports.live.probe() },
+                    .init("channels", critical: false) {
+                        // All of a service's channels at once: that is the service, or our way to it. A single one is its owner's affair.
+                        if try await channelHealth(ports.records).contains(where: { $0.working == 0 }) { throw Readiness.Degraded() }
+                    },
                 ], time: time),
-            metrics: Metrics(operationsGauges(ports: ports, compute: compute, api: api, health: providerHealth)), limits: RateLimits(limits: rateLimits(configuration), time: time), version: Version.text, time: time, logger: logger, onListening: onListening)
+            metrics: metrics, limits: RateLimits(limits: rateLimits(configuration), time: time), version: Version.text, time: time, logger: logger, onListening: onListening)
 
         return Installation(
-            services: stores.services + plane.services + [KeyRotation(keys: signingKeys, time: time) { logger.error("signing keys not rotated", metadata: ["error": "\($0)"]) }, web],
+            services: stores.services + plane.services + [purge, KeyRotation(keys: signingKeys, time: time) { logger.error("signing keys not rotated", metadata: ["error": "\($0)"]) }, web],
             firstAdmin: firstAdmin, remarks: launcher.remarks, isSandboxed: launcher.isolation >= .namespaces, readiness: computeCheck,
             closing: {
                 await compute.shutDown()
@@ -172,7 +191,7 @@ struct Installation: Sendable {
         if configuration.server.agentPort != nil { throw ConfigurationError("server.agentPort is not part of this version yet.") }
     }
 
-    private static func masterKeys(_ configuration: PlatformConfiguration) throws -> MasterKeys? {
+    static func masterKeys(_ configuration: PlatformConfiguration) throws -> MasterKeys? {
         if let path = configuration.secrets.masterKeyFile {
             guard let keys = try MasterKeyFile(path: path).read() else { throw ConfigurationError("secrets.masterKeyFile: there is no file \(path).") }
             return keys
@@ -245,10 +264,13 @@ struct Installation: Sendable {
     }
 
     /// What follows from changes that people make: caches forget, gateways look again, agents start afresh.
-    private static func notices(_ foundation: ControlPlane.Foundation, plane: ControlPlane, compute: DedicatedTasks, states: UserStates) -> ManagementNotices {
+    private static func notices(_ foundation: ControlPlane.Foundation, plane: ControlPlane, compute: DedicatedTasks, states: UserStates, purge: LatePurge)
+        -> ManagementNotices
+    {
         var notices = ManagementNotices()
         notices.botChanged = { bot in
             foundation.directory.forget(bot: bot.botId)
+            if bot.status == .deleted { await logged(foundation, "runs not stopped") { try await plane.runs.stopAll(of: bot.botId) } }
             if bot.status == .deleted || bot.status == .paused { await compute.retireAll(bot.botId) }
         }
         notices.channelChanged = { bot, type in
@@ -257,12 +279,28 @@ struct Installation: Sendable {
         }
         notices.groupChanged = { session in foundation.groups.forget(session) }
         notices.providerChanged = { _ in foundation.directory.forgetProviders() }
-        notices.userChanged = { user in states.forget(user) }
+        notices.userChanged = { user in
+            states.forget(user)
+            foundation.directory.forget(user: user)
+            await logged(foundation, "runs not stopped") {
+                // Suspended or deleted: its grants are dead already, this ends the processes and settles their runs.
+                guard try await !foundation.directory.isActive(user) else { return }
+                try await plane.runs.stopAll(of: user)
+                for bot in try await foundation.ports.records.all(Bot.self, RecordQuery(Tables.bots, partition: user.rawValue, limit: 200)) {
+                    await compute.retireAll(bot.botId)
+                }
+            }
+        }
+        notices.deletionBegan = { purge.wake() }
         notices.memoryChanged = { _, bot, group in
             // A mounted file that was replaced is seen by the next process only.
             if let bot { if let group { await compute.retireIdle(SessionKey(botId: bot, groupJid: group)) } else { await compute.retireIdle(of: bot) } }
         }
         return notices
+    }
+
+    private static func logged(_ foundation: ControlPlane.Foundation, _ what: String, _ body: () async throws -> Void) async {
+        do { try await body() } catch { foundation.logger.error("\(what)", metadata: ["error": "\(error)"]) }
     }
 }
 
@@ -293,6 +331,13 @@ private final class LateCompute: Sendable {
     func set(_ compute: DedicatedTasks) { box.withLock { $0 = compute } }
 }
 
+/// The purge, once it is there: it is built on the services whose notices wake it.
+private final class LatePurge: Sendable {
+    private let box = Mutex<Purge?>(nil)
+    func wake() { box.withLock { $0 }?.wake() }
+    func set(_ purge: Purge) { box.withLock { $0 = purge } }
+}
+
 private struct SocketDoor: GatewayDoor {
     let sockets: GatewaySockets
     func open(_ session: SessionKey) async throws -> String { try await sockets.open(session: session) }
@@ -302,4 +347,5 @@ private struct SocketDoor: GatewayDoor {
 private struct GatewayEnding: RunEnding {
     let gateway: AgentGateway
     func end(_ invocation: InvocationID) async -> TokenUsage? { await gateway.end(invocation) }
+    func trace(of invocation: InvocationID) async -> [TraceStep] { gateway.trace(of: invocation) }
 }

@@ -12,7 +12,7 @@ struct Clawbot: AsyncParsableCommand {
             64 wrong usage, 78 wrong configuration.
             """,
         version: Version.text,
-        subcommands: [Serve.self, Agent.self, ChatCommand.self, Doctor.self, Migrate.self, VersionCommand.self])
+        subcommands: [Serve.self, Agent.self, ChatCommand.self, Doctor.self, Backup.self, Restore.self, Migrate.self, ConsoleCommand.self, VersionCommand.self])
 }
 
 enum Version {

@@ -14,9 +14,6 @@ extension Installation {
             .init("clawbot_queue_oldest_seconds", "Age of the oldest message in the queue.") {
                 try await samples(queues) { try await $0.depth().oldest.map { max(0, ports.time.now().timeIntervalSince($0)) } ?? 0 }
             },
-            .init("clawbot_dead_letters_total", "Messages that could not be handled and wait for a decision.") {
-                try await samples(queues) { Double(try await $0.deadLetters?.depth().waiting ?? 0) }
-            },
             .init("clawbot_agent_active", "Agents that run or wait for their next message.") {
                 let load = await compute.load
                 return [.init(Double(load.running), ["mode": "running"]), .init(Double(load.units - load.running), ["mode": "idle"])]
@@ -24,8 +21,27 @@ extension Installation {
             .init("clawbot_provider_circuit_open", "Models that are left alone after failures in a row.") {
                 health.open.map { .init(1, ["provider": $0.provider.rawValue, "model": $0.model]) }
             },
+            .init("clawbot_channel_health", "Share of a service's channels that are not unhealthy; at most 2,000 of each are looked at.") {
+                try await channelHealth(ports.records).map { .init(Double($0.working) / Double($0.all), ["channel": $0.type.rawValue]) }
+            },
             .init("clawbot_sse_streams", "Open event streams.") { [.init(Double(api.openStreams))] },
         ]
+    }
+
+    /// Channels by service, those of the built-in web chat aside.
+    static func channelHealth(_ records: any RecordStore) async throws -> [(type: ChannelType, working: Int, all: Int)] {
+        var found: [(type: ChannelType, working: Int, all: Int)] = []
+        for type in ChannelType.allCases where type != .web {
+            var query = RecordQuery(Tables.channels, index: Tables.channelTypeIndex, partition: type.rawValue, limit: 500), all = 0, broken = 0
+            repeat {
+                let page = try await records.query(query)
+                all += page.records.count
+                broken += page.records.count { $0.document["healthStatus"]?.string == Channel.Health.unhealthy.rawValue }
+                query.cursor = page.cursor
+            } while query.cursor != nil && all < 2000
+            if all > 0 { found.append((type, all - broken, all)) }
+        }
+        return found
     }
 
     private static func samples(

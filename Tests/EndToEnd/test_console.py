@@ -1,132 +1,13 @@
 """The console in a real browser, against the built binary. Nothing here waits for a time: only for what is on the page."""
 
-import os
 import pathlib
 import re
-import shutil
 
-import pytest
 import requests
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from clawbot import PASSWORD, Clawbot, eventually
-from fakes import Telegram, telegram_environment
-
-CHROMIUM = os.environ.get("CLAWBOT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-EMAIL = "admin@example.test"
-WAIT = 45_000
-# Kept when CLAWBOT_SCREENSHOTS names a directory: how the pictures of docs/images are made.
-PICTURES = os.environ.get("CLAWBOT_SCREENSHOTS")
-
-# What the page showed on its way: live drafts, activity lines and delivery states are gone when the answer is there.
-WITNESS = """
-window.seen = { drafts: 0, tools: [], states: [] };
-addEventListener("DOMContentLoaded", () => new MutationObserver(() => {
-  window.seen.drafts += document.querySelectorAll(".message.draft .body > *").length;
-  for (const line of document.querySelectorAll(".tools b")) if (!seen.tools.includes(line.textContent)) seen.tools.push(line.textContent);
-  for (const line of document.querySelectorAll(".mine .delivery")) if (!seen.states.includes(line.textContent)) seen.states.push(line.textContent);
-}).observe(document, { childList: true, subtree: true }));
-"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    assert CHROMIUM, "no Chromium: install the Debian package chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
-        yield browser
-        browser.close()
-
-
-class Tab:
-    """One page with what went wrong in it."""
-
-    def __init__(self, browser, server):
-        self.server = server
-        self.context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB", timezone_id="Europe/Berlin", accept_downloads=True)
-        self.context.add_init_script(WITNESS)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(WAIT)
-        expect.set_options(timeout=WAIT)
-        self.problems = []
-        self.page.on("pageerror", lambda error: self.problems.append(f"page error: {error}"))
-        # The browser logs every answer of 400 and more by itself; everything else on its console is a defect (CSP violations too).
-        self.page.on("console", lambda line: line.type in ("error", "warning") and not line.text.startswith("Failed to load resource")
-                     and self.problems.append(f"{line.type}: {line.text}"))
-
-    def open(self, path="/"):
-        self.page.goto(self.server.base + path)
-        return self
-
-    def sign_in(self, password=PASSWORD):
-        self.page.get_by_label("E-mail").fill(EMAIL)
-        self.page.get_by_label("Password", exact=True).fill(password)
-        self.page.get_by_role("button", name="Sign in").click()
-
-    def go(self, name):
-        self.page.locator("nav.tabs").get_by_role("link", name=name, exact=True).click()
-
-    def say(self, text):
-        """Types a message and waits until it is settled."""
-        mine = self.page.locator(".message.mine")
-        count = mine.count()
-        self.page.get_by_label("Message", exact=True).fill(text)
-        self.page.keyboard.press("Enter")
-        expect(mine).to_have_count(count + 1)
-        last = mine.last
-        expect(last.locator(".plain")).to_have_text(text)
-        expect(last.locator(".delivery")).to_have_text("✓ Answered")
-
-    def after(self, text, expected):
-        """Says something and waits until an answer with the expected words stands below it."""
-        self.say(text)
-        found = self.page.locator("li.message.bot:not(.draft)", has_text=expected).last
-        expect(found).to_be_visible()
-        return found
-
-    def looks_well(self, name, fills=False):
-        """On a phone and on a desk nothing sticks out; by day and by night every text stands out from its ground."""
-        for width, height in ((390, 844), (1440, 900)):
-            self.page.set_viewport_size({"width": width, "height": height})
-            wide = self.page.evaluate("[document.documentElement.scrollWidth, document.querySelector('main').scrollWidth]")
-            assert max(wide) <= width, (name, width, wide)
-            if fills:
-                # Only the messages scroll: the place to write stays in sight.
-                assert self.page.evaluate("document.documentElement.scrollHeight") <= height, (name, width)
-                expect(self.page.get_by_role("button", name="Send")).to_be_in_viewport()
-        for scheme in ("dark", "light"):
-            self.page.emulate_media(color_scheme=scheme)
-            assert self.page.evaluate(CONTRAST) == [], (name, scheme)
-
-    def picture(self, name, width=1280, height=800, scheme="light"):
-        """A picture for docs/images, when one is wanted."""
-        if not PICTURES:
-            return
-        pathlib.Path(PICTURES).mkdir(parents=True, exist_ok=True)
-        self.page.set_viewport_size({"width": width, "height": height})
-        self.page.emulate_media(color_scheme=scheme)
-        self.page.evaluate("document.querySelector('.scroller')?.scrollTo(0, 1e9)")
-        self.page.screenshot(path=f"{PICTURES}/{name}.png")
-
-    def close(self):
-        self.context.close()
-        assert self.problems == []
-
-
-@pytest.fixture
-def world(tmp_path, telegram, chromium):
-    vendor = Telegram(telegram)
-    server = Clawbot(tmp_path / "clawbot", env=telegram_environment(telegram))
-    tabs = []
-
-    def tab():
-        tabs.append(Tab(chromium, server))
-        return tabs[-1]
-
-    yield server, vendor, tab
-    for one in tabs:
-        one.close()
-    server.stop()
+from clawbot import PASSWORD, eventually
+from console import chromium, world  # noqa: F401  (fixtures)
 
 
 def test_from_the_first_sign_in_to_sign_out(world):
@@ -149,9 +30,14 @@ def test_from_the_first_sign_in_to_sign_out(world):
     page.get_by_label("Once more").fill(PASSWORD)
     page.get_by_role("button", name="Save and sign in").click()
 
+    # Nothing is there yet, and the page says what to do: a bot, then what comes first with it.
+    page.get_by_role("link", name="Create a bot").click()
     page.get_by_label("Name").fill("Claw")
     page.get_by_label("What is it for?").fill("You help me keep house: notes, reminders and small files.")
     page.get_by_role("button", name="Create bot").click()
+    expect(page.get_by_role("heading", name="Claw is ready")).to_be_visible()
+    expect(page.get_by_role("link", name=re.compile("Connect Telegram"))).to_be_visible()
+    page.get_by_role("link", name=re.compile("Chat now")).click()
     expect(page.get_by_role("heading", name="Say hello to Claw")).to_be_visible()
 
     # An idea is one click; the answer came live, piece by piece.
@@ -241,7 +127,8 @@ def test_the_stream_outlives_the_server_and_shows_nothing_twice(world):
     one = tab().open()
     page = one.page
     one.sign_in()
-    page.get_by_role("link", name=re.compile("Claw")).last.click()
+    page.locator("a.card.bot").click()
+    one.go("Chat")
     one.after("Hello!", "demo")
     server.kill()
     expect(page.get_by_text("The connection was lost. Trying again")).to_be_visible()
@@ -282,10 +169,10 @@ def test_an_ended_session_and_an_absent_server_are_said_in_a_sentence(world):
     refresh = page.evaluate("sessionStorage.getItem('clawbot.refresh')")
     assert requests.post(server.base + "/auth/logout", json={"refreshToken": refresh, "everywhere": True}).status_code == 204
     eventually(lambda: client.get("/api/me").status_code == 401)
-    one.go("Settings")
+    one.go("Conversations")
     expect(page.get_by_role("alert")).to_have_text("Your session has ended. Please sign in again.")
     one.sign_in()
-    expect(page.get_by_label("Time zone")).to_be_visible()
+    expect(page.get_by_role("heading", name="No conversations yet")).to_be_visible()
 
     # A forged token in the tab is no session either.
     page.evaluate("sessionStorage.setItem('clawbot.refresh', 'forged')")
@@ -297,49 +184,7 @@ def test_an_ended_session_and_an_absent_server_are_said_in_a_sentence(world):
     expect(page.locator(".error:visible")).to_have_text("The server cannot be reached. Check the connection.")
     server.start()
     one.sign_in()
-    expect(page.get_by_label("Time zone")).to_be_visible()
+    expect(page.get_by_role("heading", name="No conversations yet")).to_be_visible()
     server.kill()
     one.go("Tasks")
     expect(page.locator("p.error:visible").first).to_have_text("The server cannot be reached. Check the connection.")
-
-
-def test_every_page_fits_a_phone_and_a_desk_by_day_and_by_night(world):
-    server, vendor, tab = world
-    server.start()
-    client = server.sign_in()
-    bot = client.bot("Claw", description="Keeps house.")
-    client.chat(bot).ask("Run printf '%0200d\\n' 7; echo " + "very" * 40)
-    one = tab().open()
-    page = one.page
-    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
-    one.looks_well("sign-in")
-    one.sign_in()
-    expect(page.get_by_text("Keeps house.")).to_be_visible()
-    one.looks_well("bots")
-    page.get_by_role("link", name=re.compile("Keeps house")).click()
-    expect(page.locator(".message.bot")).to_have_count(1)
-    one.looks_well("chat", fills=True)
-    for name in ("Channels", "Tasks", "Memory", "Settings"):
-        one.go(name)
-        expect(page.locator(f".botpage.{name.lower()} .tabbody").locator("article, .empty, .card").first).to_be_visible()
-        one.looks_well(name.lower())
-    for name, title in (("Memory", "Shared memory"), ("Account", "Account")):
-        page.locator("header").get_by_role("link", name=name, exact=True).click()
-        expect(page.locator("h1")).to_have_text(title)
-        one.looks_well(name.lower())
-
-
-# Texts below 4.5 : 1 against the colour behind them (WCAG 2.2, 1.4.3).
-CONTRAST = """() => {
-  const numbers = (text) => text.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((c) => { c /= 255; return c <= .04045 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4; })
-    .reduce((sum, c, i) => sum + c * [.2126, .7152, .0722][i], 0);
-  const behind = (element) => { for (; element; element = element.parentElement) { const c = numbers(getComputedStyle(element).backgroundColor); if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
-  const poor = [];
-  for (const element of document.querySelectorAll("body *")) {
-    if (!element.offsetParent || ![...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
-    const [a, b] = [light(numbers(getComputedStyle(element).color)), light(behind(element))].sort((x, y) => y - x);
-    if ((a + .05) / (b + .05) < 4.5) poor.push(`${element.tagName}.${element.className} ${element.textContent.trim().slice(0, 30)} ${((a + .05) / (b + .05)).toFixed(2)}`);
-  }
-  return poor;
-}"""

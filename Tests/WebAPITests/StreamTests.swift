@@ -167,7 +167,7 @@ struct StreamTests {
     func SEC_111_ends(_ reason: String) async throws {
         let world = try await World()
         let bot = try await world.bot()
-        _ = try await world.bots.update(bot, ["status": "active"])
+        _ = try await world.bots.update(bot, ["status": "active"], by: .system)
         try await serve(world) { open in
             let (listener, _, _) = try await open("/api/bots/\(bot.botId)/chat/events", nil)
             func pass(_ seconds: Double, until what: String, _ holds: @escaping (Listener) -> Bool) async throws {
@@ -180,7 +180,7 @@ struct StreamTests {
             }
             try await pass(5, until: "a ping") { $0.raw.contains(": ping\n\n") }
             switch reason {
-            case "paused": _ = try await world.bots.update(try await world.bots.get(World.alice, bot.botId), ["status": "paused"])
+            case "paused": _ = try await world.bots.update(try await world.bots.get(World.alice, bot.botId), ["status": "paused"], by: .system)
             case "suspended": world.verifier.suspend(World.alice)
             default: world.time.advance(by: .seconds(900))
             }

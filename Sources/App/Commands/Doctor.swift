@@ -1,5 +1,4 @@
 import ArgumentParser
-import AsyncHTTPClient
 import Foundation
 import Logging
 import Platform
@@ -8,46 +7,62 @@ import Platform
 struct Doctor: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor", abstract: "Show the effective configuration with where each value came from, and probe every part.",
-        discussion: "Exit code 1 when something that is needed does not work. Asks a running server where there is one.")
+        discussion: """
+            Beside a running server it looks at what it can without disturbing it, and asks the server for the rest. --online also calls the \
+            model providers and the channels' services. Exit code 1 when something that is needed does not work.
+            """)
 
     @OptionGroup var configuration: ConfigurationOption
+    @Flag(help: "Also call model providers and messaging services.") var online = false
+    @Flag(help: "Print one JSON object.") var json = false
 
     func run() async throws {
         let settings = try LoadedConfiguration.load(configuration.config)
-        Terminal.say("Configuration (\(settings.path ?? "no file: the laptop's defaults"))")
-        for entry in settings.explain() where entry.value != nil {
-            Terminal.say("  \(entry.key.padding(toLength: 36, withPad: " ", startingAt: 0)) \(entry.value ?? "")   (\(entry.origin))")
-        }
-        Terminal.say("\nProbes")
-        var broken = 0
-        func report(_ what: String, _ probe: Installation.Probe) {
-            let name = what.padding(toLength: 16, withPad: " ", startingAt: 0)
-            switch probe {
-            case .fine(let detail): Terminal.say("  ok   \(name) \(detail)")
-            case .broken(let problem):
-                broken += 1
-                Terminal.say("  FAIL \(name) \(problem)")
+        let findings = await Examination(settings: settings, online: online).run()
+        let isBroken = findings.contains { $0.status == .broken }
+        if json {
+            let report: Document = [
+                "version": .string(Version.text), "file": settings.path.map { .string($0) } ?? .null, "ok": .bool(!isBroken),
+                "configuration": .array(settings.explain().map { entry in
+                    var fields: Document = ["key": .string(entry.key), "origin": .string(entry.origin.description)]
+                    if let value = entry.value { fields["value"] = .string(value) }
+                    return .object(fields)
+                }),
+                "probes": .array(findings.map { .object(["name": .string($0.name), "status": .string($0.status.rawValue), "detail": .string($0.detail)]) }),
+            ]
+            Terminal.say(String(decoding: try JSON.data(.object(report)), as: UTF8.self))
+        } else {
+            Terminal.say("Configuration (\(settings.path ?? "no file: the laptop's defaults"))")
+            for entry in settings.explain() {
+                let value = entry.value.map { $0.isEmpty ? "(none)" : $0 } ?? "(not set)"
+                Terminal.say("  \(padded(entry.key, 36)) \(value)   (\(entry.origin))")
             }
+            Terminal.say("\nProbes")
+            for finding in findings { Terminal.say("  \(padded(finding.status.word, 4)) \(padded(finding.name, 12)) \(finding.detail)") }
+            Terminal.say("\nKnown limits: an agent that was talked into it can send what its own conversation may read to hosts that its policy allows;")
+            Terminal.say("sessions on one machine share one kernel. See docs/sandbox.md.")
         }
-        Terminal.say("  --   server           \(await runningServer(settings))")
-        report("data", await Installation.probeData(settings))
-        let (sandbox, remarks) = await Installation.probeSandbox(settings)
-        report("sandbox", sandbox)
-        for remark in remarks { Terminal.say("       \(remark)") }
-        report("model", .fine(settings.anthropic.isConfigured ? "a key is in the environment (used at the first start)" : "no key in the environment: a fresh installation starts with the demo"))
-        Terminal.say("\nKnown limits: an agent that was talked into it can send what its own conversation may read to hosts that its policy allows;")
-        Terminal.say("sessions on one machine share one kernel. See docs/sandbox.md.")
-        if broken > 0 { throw ExitStatus.failure }
+        if isBroken { throw ExitStatus.failure }
     }
 
-    private func runningServer(_ settings: PlatformConfiguration) async -> String {
-        let http = HTTPClient(eventLoopGroup: .singletonMultiThreadedEventLoopGroup)
-        defer { Task { try? await http.shutdown() } }
-        let base = "http://\(settings.server.isLoopback ? settings.server.host : "127.0.0.1"):\(settings.server.port)"
-        guard let answer = try? await http.execute(HTTPClientRequest(url: base + "/ready"), timeout: .seconds(3)),
-            let body = try? await answer.body.collect(upTo: 1 << 16), let value = try? JSON.value(Data(body.readableBytesView))
-        else { return "none answers at \(base)" }
-        let checks = (value["checks"]?.array ?? []).map { "\($0["name"]?.string ?? "?") \($0["status"]?.string ?? "?")" }
-        return "\(value["status"]?.string ?? "?") at \(base): \(checks.joined(separator: ", "))"
+    private func padded(_ text: String, _ width: Int) -> String { text.padding(toLength: max(width, text.count), withPad: " ", startingAt: 0) }
+}
+
+/// One thing that was looked at.
+struct Finding: Sendable {
+    enum Status: String, Sendable {
+        case ok, note, warning, broken
+        var word: String {
+            switch self {
+            case .ok: "ok"
+            case .note: "--"
+            case .warning: "WARN"
+            case .broken: "FAIL"
+            }
+        }
     }
+    var name: String
+    var status: Status
+    var detail: String
+    init(_ name: String, _ status: Status, _ detail: String) { self.name = name; self.status = status; self.detail = detail }
 }

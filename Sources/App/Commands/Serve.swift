@@ -1,4 +1,5 @@
 import ArgumentParser
+import ControlPlane
 import Foundation
 import Identity
 import Logging
@@ -79,6 +80,10 @@ enum Complaint {
         case let error as ConfigurationError:
             Terminal.complain(error.sentence)
             return ExitStatus.configuration
+        case let error as ArchiveError: Terminal.complain(error.description)
+        case ManagementError.notFound: Terminal.complain("There is no such bot.")
+        case ManagementError.invalidState(let sentence), ManagementError.alreadyExists(let sentence), ManagementError.inUse(let sentence): Terminal.complain(sentence)
+        case ManagementError.invalid(let problems): Terminal.complain(problems.map(\.message).joined(separator: " "))
         case SecretStoreError.masterKey(let sentence): Terminal.complain(sentence)
         case SecretStoreError.cannotOpen(let name): Terminal.complain("The stored secret \(name) cannot be opened with the present master key.")
         case SecretStoreError.unavailable(let cause), RecordStoreError.unavailable(let cause), ObjectStoreError.unavailable(let cause), MessageQueueError.unavailable(let cause):

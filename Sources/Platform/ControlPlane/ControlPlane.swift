@@ -35,15 +35,19 @@ public struct ControlPlane: Sendable {
         public let board: SettlementBoard
         public let ledger: QuotaLedger
         public let events: EventLog
+        public let history: MemoryHistory
         /// This process, as runs and leases name it.
         public let node: String
         /// This process as leases name it: the same over restarts where only one process can hold the store.
         public let leaseOwner: String
         public let logger: Logger
+        /// Told of what operators count.
+        public let observer: Observer
 
-        public init(ports: Ports, logger: Logger, node: String? = nil, leaseOwner: String? = nil) {
+        public init(ports: Ports, logger: Logger, node: String? = nil, leaseOwner: String? = nil, observer: @escaping Observer = { _ in }) {
             self.ports = ports
             self.logger = logger
+            self.observer = observer
             self.node = node ?? ULID.make(at: ports.time.now())
             self.leaseOwner = leaseOwner ?? self.node
             directory = Directory(records: ports.records, secrets: ports.secrets, time: ports.time)
@@ -51,6 +55,7 @@ public struct ControlPlane: Sendable {
             board = SettlementBoard()
             ledger = QuotaLedger(records: ports.records, time: ports.time)
             events = EventLog(records: ports.records, live: ports.live, time: ports.time)
+            history = MemoryHistory(objects: ports.objects, time: ports.time)
         }
     }
 
@@ -60,6 +65,7 @@ public struct ControlPlane: Sendable {
     public let health: ChannelHealth
     public let wake: ChannelWake
     public let settlement: Settlement
+    public let runs: RunStopper
     /// Everything that runs while the process serves, in the order of start; stopped in reverse.
     public let services: [any Service]
 
@@ -70,25 +76,31 @@ public struct ControlPlane: Sendable {
         let logger = foundation.logger
         self.foundation = foundation
         let answers = PlatformAnswers(replies: ports.replies, records: ports.records, time: ports.time)
-        let settlement = Settlement(
-            records: ports.records, ledger: foundation.ledger, events: foundation.events, tasks: tasks, board: foundation.board, time: ports.time, logger: logger)
-        let deadLetters = DeadLetterBook(records: ports.records, inbound: ports.inbound, replies: ports.replies, time: ports.time)
+        let memory = MemoryKeeper(history: foundation.history, logger: logger)
+        var settlement = Settlement(
+            records: ports.records, ledger: foundation.ledger, events: foundation.events, tasks: tasks, board: foundation.board, time: ports.time, logger: logger,
+            onSettled: memory.note)
+        settlement.observer = foundation.observer
+        var deadLetters = DeadLetterBook(records: ports.records, inbound: ports.inbound, replies: ports.replies, time: ports.time)
+        deadLetters.observer = foundation.observer
         let health = ChannelHealth(
             records: ports.records, channels: channels, directory: foundation.directory, answers: answers, time: ports.time, logger: logger)
         let wake = ChannelWake()
+        let cancellation = Cancellation(ending: ending, board: foundation.board)
         let side = SideDoor(
-            records: ports.records, answers: answers, directory: foundation.directory, settlement: settlement,
-            runs: Cancellation(ending: ending, board: foundation.board), time: ports.time)
-        let ingest = Ingest(
+            records: ports.records, answers: answers, directory: foundation.directory, settlement: settlement, runs: cancellation, time: ports.time)
+        var ingest = Ingest(
             records: ports.records, inbound: ports.inbound, directory: foundation.directory, groups: foundation.groups, channels: channels,
             events: foundation.events, answers: answers, side: side, loops: LoopGuard(), time: ports.time, logger: logger)
-        let driver = RunDriver(
+        ingest.observer = foundation.observer
+        var driver = RunDriver(
             records: ports.records, replies: ports.replies, compute: compute, directory: foundation.directory, channels: channels,
             ledger: foundation.ledger, settlement: settlement, answers: answers, deadLetters: deadLetters,
             builder: InvocationBuilder(signer: signer, prompts: PromptBuilder(records: ports.records), time: ports.time),
             fetcher: AttachmentFetcher(
                 records: ports.records, objects: ports.objects, channels: channels, directory: foundation.directory, logger: logger),
             board: foundation.board, ending: ending, node: foundation.node, time: ports.time, logger: logger)
+        driver.observer = foundation.observer
         let delivery = Delivery(
             records: ports.records, objects: ports.objects, channels: channels, directory: foundation.directory, events: foundation.events,
             settlement: settlement, deadLetters: deadLetters, health: health, time: ports.time, logger: logger)
@@ -97,6 +109,7 @@ public struct ControlPlane: Sendable {
         self.health = health
         self.wake = wake
         self.settlement = settlement
+        runs = RunStopper(records: ports.records, runs: cancellation)
         services = [
             Deliverer(queue: ports.replies, delivery: delivery, deadLetters: deadLetters, time: ports.time, logger: logger),
             Dispatcher(queue: ports.inbound, driver: driver, deadLetters: deadLetters, time: ports.time, logger: logger),
@@ -104,7 +117,7 @@ public struct ControlPlane: Sendable {
             ChannelGateways(
                 records: ports.records, channels: channels, directory: foundation.directory, sink: ingest, wake: wake, owner: foundation.leaseOwner,
                 time: ports.time, logger: logger),
-            health,
+            health, memory,
         ]
     }
 

@@ -357,7 +357,7 @@ struct DeliveryTests {
             let letters = try await world.plane.deadLetters.list(queue: .replies, limit: 10, cursor: nil).items
             #expect(letters.count == 1)
             #expect(try await world.ports.records.get(Group.self, Group.key(world.session()))?.disconnected == true)
-            let redriven = try await world.plane.deadLetters.redrive(letters[0].id)
+            let redriven = try await world.plane.deadLetters.redrive(letters[0].id, by: .system)
             #expect(redriven)
             _ = try await eventually("the reply arrived after all") { world.vendor.texts().isEmpty ? nil : true }
         }

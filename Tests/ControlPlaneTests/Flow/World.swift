@@ -21,7 +21,7 @@ struct World: Sendable {
 
     init(
         plan: Plan = .enterprise, quota: Quota? = nil, bot change: (inout Bot) -> Void = { _ in }, vendor: ScriptedChannel = ScriptedChannel(),
-        records: (any RecordStore)? = nil, node: String? = nil
+        records: (any RecordStore)? = nil, node: String? = nil, observer: @escaping Observer = { _ in }
     ) async throws {
         let time = SystemTime()
         let store = records ?? InMemoryRecordStore(time: time)
@@ -51,7 +51,7 @@ struct World: Sendable {
         self.vendor = vendor
         var logger = Logger(label: "test")
         logger.logLevel = .critical
-        foundation = ControlPlane.Foundation(ports: ports, logger: logger, node: node)
+        foundation = ControlPlane.Foundation(ports: ports, logger: logger, node: node, observer: observer)
         agents = ScriptedAgents(ports: ports, board: foundation.board)
         plane = ControlPlane(
             foundation, channels: ChannelRegistry([vendor, ScriptedChannel(type: .web)]), compute: agents, tasks: TaskService(records: store, scheduler: NoScheduler()), ending: NoEnding(),

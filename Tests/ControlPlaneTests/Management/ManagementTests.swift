@@ -27,7 +27,7 @@ struct ManagementTests {
         return BotService(records: records, scheduler: Schedules(), channels: channels)
     }
     private var providers: ProviderService {
-        ProviderService(records: records, secrets: secrets, stage: "test", allowsPlainHTTP: true, probe: { _, _, _ in .init(ok: true, latency: .zero) })
+        ProviderService(records: records, secrets: secrets, stage: "test", egress: EgressGuard(allowsLocalProviders: true), probe: { _, _, _ in .init(ok: true, latency: .zero) })
     }
 
     @Test("SEC-107 of many creates at quota − 1 exactly one succeeds")
@@ -51,16 +51,16 @@ struct ManagementTests {
         let service = try await bots()
         let bot = try await service.create(for: user, ["name": "Rosa"])
         try await records.update(bot.key, [.add("groupCount", 3)])
-        let after = try await service.update(bot, ["name": "Ada"])
+        let after = try await service.update(bot, ["name": "Ada"], by: .system)
         #expect(after.groupCount == 3 && after.name == "Ada" && after.triggerPattern == "@Ada" && after.revision == 1)
-        let both = try await service.update(bot, ["description": "stale copy, still merged"])
+        let both = try await service.update(bot, ["description": "stale copy, still merged"], by: .system)
         #expect(both.name == "Ada" && both.description == "stale copy, still merged")
     }
 
     @Test("SEC-18 a bot's provider and model must exist")
     func SEC_18_references() async throws {
         let service = try await bots()
-        let provider = try await providers.create(["providerName": "P", "providerType": "demo", "modelIds": .array(["m"])], apiKey: nil)
+        let provider = try await providers.create(["providerName": "P", "providerType": "demo", "modelIds": .array(["m"])], apiKey: nil, by: .system)
         await #expect(throws: ManagementError.invalid("providerId", "There is no such provider.")) {
             try await service.create(for: user, ["name": "x", "providerId": "nope"])
         }
@@ -69,9 +69,9 @@ struct ManagementTests {
             try await service.create(for: user, ["name": "x", "providerId": .string(provider.providerId.rawValue), "modelId": "other"])
         }
         let bot = try await service.create(for: user, ["name": "x", "providerId": .string(provider.providerId.rawValue), "modelId": "m"])
-        await #expect(throws: ManagementError.inUse("A bot uses this provider.")) { try await providers.delete(provider) }
-        try await service.delete(bot)
-        try await providers.delete(provider)
+        await #expect(throws: ManagementError.inUse("A bot uses this provider.")) { try await providers.delete(provider, by: .system) }
+        try await service.delete(bot, by: .system)
+        try await providers.delete(provider, by: .system)
     }
 
     @Test("two writes of the default provider at once leave one default")
@@ -81,7 +81,7 @@ struct ManagementTests {
             for index in 0..<6 {
                 group.addTask {
                     _ = try await service.create(
-                        ["providerName": .string("P\(index)"), "providerType": "demo", "modelIds": .array(["m"]), "isDefault": true], apiKey: nil)
+                        ["providerName": .string("P\(index)"), "providerType": "demo", "modelIds": .array(["m"]), "isDefault": true], apiKey: nil, by: .system)
                 }
             }
             try await group.waitForAll()
@@ -94,18 +94,18 @@ struct ManagementTests {
         let fields: Document = [
             "providerName": "P", "providerType": "anthropic-compatible-api", "modelIds": .array(["m"]), "baseUrl": "https://models.example.com",
         ]
-        let provider = try await providers.create(fields, apiKey: Secret("sk-1"))
-        await #expect(throws: ManagementError.self) { try await providers.update(provider, ["baseUrl": "https://evil.example"], apiKey: nil) }
-        let moved = try await providers.update(provider, ["baseUrl": "https://other.example"], apiKey: .some(Secret("sk-2")))
+        let provider = try await providers.create(fields, apiKey: Secret("sk-1"), by: .system)
+        await #expect(throws: ManagementError.self) { try await providers.update(provider, ["baseUrl": "https://evil.example"], apiKey: nil, by: .system) }
+        let moved = try await providers.update(provider, ["baseUrl": "https://other.example"], apiKey: .some(Secret("sk-2")), by: .system)
         #expect(try await secrets.get(SecretName("test/providers/\(moved.providerId)"))?.reveal() == "sk-2")
-        let bare = try await providers.update(moved, ["providerName": "Q"], apiKey: .some(nil))
+        let bare = try await providers.update(moved, ["providerName": "Q"], apiKey: .some(nil), by: .system)
         #expect(!bare.hasApiKey)
         #expect(try await secrets.list(prefix: "test/providers").isEmpty)
         for url in ["http://169.254.169.254/", "http://models.example.com", "ftp://x", "https://u:p@x.example", "https://metadata.google.internal"] {
             var bad = fields
             bad["providerName"] = .string(url)
             bad["baseUrl"] = .string(url)
-            await #expect(throws: ManagementError.self) { try await providers.create(bad, apiKey: nil) }
+            await #expect(throws: ManagementError.self) { try await providers.create(bad, apiKey: nil, by: .system) }
         }
     }
 }

@@ -24,8 +24,10 @@ struct World: Sendable {
     let events: EventLog
     let bots: BotService
     let api: API
+    let history: MemoryHistory
     let readiness: Readiness
     let verifier: TestTokens
+    let users: PlainUserAdministration
     let server: WebServer
 
     static let alice = UserID("01ALICE0000000000000000000"), bob = UserID("01B0B000000000000000000000"), root = UserID("01R00T00000000000000000000")
@@ -44,14 +46,19 @@ struct World: Sendable {
             records: records, secrets: secrets, registry: ChannelRegistry([telegram]), publicBaseURL: base, stage: "test", time: time)
         bots = BotService(records: records, scheduler: scheduler, channels: channels, time: time)
         verifier = TestTokens(time: time)
+        users = PlainUserAdministration(records: records, time: time)
+        let egress = EgressGuard(resolver: FixedResolver(), allowsLocalProviders: true)
+        history = MemoryHistory(objects: objects, time: time)
+        let proxyRules = ProxyRuleService(records: records, secrets: secrets, egress: egress, stage: "test", time: time)
         let providers = ProviderService(
-            records: records, secrets: secrets, stage: "test", allowsPlainHTTP: true,
+            records: records, secrets: secrets, stage: "test", egress: egress,
             probe: { _, _, _ in ProviderService.TestResult(ok: true, latency: .milliseconds(3)) }, time: time)
         api = API(
             APIServices(
-                records: records, bots: bots, channels: channels, groups: GroupService(records: records), memory: MemoryService(objects: objects),
+                records: records, bots: bots, channels: channels, groups: GroupService(records: records), memory: MemoryService(objects: objects, history: history),
                 files: FileService(objects: objects), providers: providers, tasks: TaskService(records: records, scheduler: scheduler, time: time),
-                chat: chat, webhooks: webhooks, events: events, live: live, signIn: ScriptedSignIn(), users: NoUserAdministration(), verifier: verifier,
+                proxyRules: proxyRules, plans: PlanService(records: records, time: time), userDeletion: UserDeletion(records: records, bots: bots, time: time),
+                chat: chat, webhooks: webhooks, events: events, live: live, signIn: ScriptedSignIn(), users: users, verifier: verifier,
                 deadLetters: DeadLetterBook(records: records, inbound: InMemoryMessageQueue(), replies: InMemoryMessageQueue(), time: time),
                 keys: PlatformKeys(roots: [Data(repeating: 7, count: 32)]), time: time),
             facts: DeploymentFacts(version: "test", issuer: base, sandboxed: true))
@@ -76,11 +83,13 @@ struct World: Sendable {
         if json != nil, headers[.contentType] == nil { headers[.contentType] = "application/json" }
         let bytes = json.map { ByteBuffer(string: $0) } ?? body.map { ByteBuffer(bytes: $0) }
         let sent = headers
-        return try await server.application().test(.router) { client in
+        let reply = try await server.application().test(.router) { client in
             try await client.execute(uri: path, method: method, headers: sent, body: bytes) { response in
                 Reply(status: response.status.code, headers: response.headers, body: Data(response.body.readableBytesView))
             }
         }
+        #expect(SchemaCheck.violations(reply, method, path, RouteTable(server.routes)).isEmpty)
+        return reply
     }
 
     func bot(of user: UserID = World.alice, name: String = "Rosa") async throws -> Bot { try await bots.create(for: user, ["name": .string(name)]) }
@@ -186,15 +195,34 @@ struct ScriptedSignIn: SignInService {
     func publicKeys() async throws -> Value { .object(["keys": .array([])]) }
 }
 
-struct NoUserAdministration: UserAdministration {
-    func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool, by admin: UserID) async throws -> (user: User, temporaryPassword: Secret?) {
-        throw UserAdministrationError.emailInUse
+/// Accounts as records, without passwords; what the real ones do is proved in IdentityTests.
+struct PlainUserAdministration: UserAdministration {
+    let records: InMemoryRecordStore
+    let time: ManualTime
+
+    func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool, by: By) async throws -> (user: User, temporaryPassword: Secret?) {
+        let taken = try await records.query(User.self, RecordQuery(Tables.users, index: Tables.emailIndex, partition: email, limit: 1)).items
+        guard taken.isEmpty else { throw UserAdministrationError.emailInUse }
+        let user = User(userId: UserID(ULID.make(at: time.now())), email: email, displayName: displayName, plan: plan, isAdmin: isAdmin, at: time.now())
+        try await records.put(user)
+        return (user, Secret("temporary"))
     }
-    func setStatus(_ status: User.Status, of user: UserID, by admin: UserID) async throws {
-        if user == admin { throw UserAdministrationError.selfModification }
+    func setStatus(_ status: User.Status, of user: UserID, by: By) async throws {
+        if user == by.userId { throw UserAdministrationError.selfModification }
+        try await records.update(User.key(user), [.set("status", .string(status.rawValue))], if: .recordExists)
     }
-    func resetPassword(of user: UserID, by admin: UserID) async throws -> Secret? { nil }
-    func delete(_ user: UserID, by admin: UserID) async throws {}
+    func resetPassword(of user: UserID, by: By) async throws -> Secret? { Secret("temporary") }
+    func delete(_ user: UserID, by: By) async throws {
+        if user == by.userId { throw UserAdministrationError.selfModification }
+        try await records.update(User.key(user), [.set("status", "deleted")], if: .recordExists)
+    }
+}
+
+/// Names with the addresses that a test needs; others do not exist.
+struct FixedResolver: HostResolver {
+    func addresses(of host: String) async throws -> [String] {
+        ["api.example.com": ["93.184.215.14"], "rebind.example.com": ["93.184.215.14", "127.0.0.1"], "inside.example.com": ["10.0.0.5"]][host] ?? []
+    }
 }
 
 /// A Telegram whose answers the test writes.

@@ -38,3 +38,15 @@ final class DirectoryLock: Sendable {
 
     deinit { close(descriptor) }
 }
+
+/// Who holds a data directory.
+public enum DataHolder {
+    /// The process that has it open; nil when nobody has. Takes nothing from anybody.
+    public static func processID(of directory: URL) -> String? {
+        guard FileManager.default.fileExists(atPath: directory.appendingPathComponent("clawbot.lock").path) else { return nil }
+        do {
+            try DirectoryLock(directory: directory).release()
+            return nil
+        } catch LocalDatabaseError.inUse(_, let id) { return id ?? "?" } catch { return nil }
+    }
+}

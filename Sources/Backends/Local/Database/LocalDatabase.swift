@@ -16,12 +16,19 @@ public final class LocalDatabase: Sendable {
 
     /// Opens the database of a data directory (made with mode 0700 when absent) and brings its schema up to date.
     /// - Throws: ``LocalDatabaseError``
-    public init(directory: URL) throws {
+    public convenience init(directory: URL) throws { try self.init(directory: directory, steps: Schema.steps) }
+
+    /// - Parameter steps: of the schema; others than ours to test a migration.
+    init(directory: URL, steps: [Schema.Step]) throws {
         self.directory = directory
         file = directory.appendingPathComponent("clawbot.sqlite")
         let path = file.path
         try Self.makePrivate(directory)
         lock = try DirectoryLock(directory: directory)
+        guard !FileManager.default.fileExists(atPath: directory.appendingPathComponent(InstallationRestore.markName).path) else {
+            throw LocalDatabaseError.halfRestored(directory: directory.path)
+        }
+        try MigrationBackup.make(of: file, steps: steps)
 
         var configuration = Configuration()
         configuration.label = "clawbot"
@@ -42,7 +49,7 @@ public final class LocalDatabase: Sendable {
                 try db.execute(sql: "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 67108864")
                 let found = Int(try db.first("PRAGMA synchronous") { $0.int(0) } ?? -1)
                 guard found == 2 else { throw LocalDatabaseError.notDurable(found: found) }
-                try Schema.migrate(db, path: path)
+                try Schema.migrate(db, path: path, steps: steps)
                 // A database that can be read but not written must not start; this is the first write of all.
                 try Self.touch(db)
             }

@@ -14,6 +14,10 @@ public enum LocalDatabaseError: Error, Sendable, CustomStringConvertible {
     case foreign(path: String)
     /// Written by a later release.
     case newerSchema(path: String, found: Int, known: Int)
+    /// A restore was killed between its moves.
+    case halfRestored(directory: String)
+    /// The copy that a migration makes first could not be made.
+    case noMigrationBackup(path: String, reason: String)
     /// `synchronous=FULL` could not be set; without it an acknowledged message could be lost.
     case notDurable(found: Int)
     case full
@@ -30,6 +34,9 @@ public enum LocalDatabaseError: Error, Sendable, CustomStringConvertible {
         case .foreign(let path): "\(path) is the database of another program; choose another dataDirectory"
         case .newerSchema(let path, let found, let known):
             "\(path) was written by a later clawbot (schema \(found), this one knows \(known)); start that version again or restore a backup"
+        case .halfRestored(let directory): "a restore into \(directory) was interrupted; run it again with `clawbot restore --force`"
+        case .noMigrationBackup(let path, let reason):
+            "\(path) has to be brought to this version's schema, and the copy that is made first failed: \(reason); nothing was changed"
         case .notDurable(let found): "the database does not accept synchronous=FULL (it reads \(found)); not starting, since messages could be lost"
         case .full: "the disk with the database is full; free some space"
         case .closed: "the database is closed"

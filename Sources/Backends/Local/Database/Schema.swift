@@ -7,7 +7,8 @@ enum Schema {
     static let applicationID: Int64 = 0x434c_4157
 
     /// Step n brings version n to n + 1; all missing ones run in one transaction.
-    static let steps: [@Sendable (Database) throws -> Void] = [
+    typealias Step = @Sendable (Database) throws -> Void
+    static let steps: [Step] = [
         { db in
             try db.execute(sql: """
                 CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -23,7 +24,7 @@ enum Schema {
     ]
 
     /// - Throws: ``LocalDatabaseError/foreign(path:)``, ``LocalDatabaseError/newerSchema(path:found:known:)``
-    static func migrate(_ db: Database, path: String) throws {
+    static func migrate(_ db: Database, path: String, steps: [Step] = Schema.steps) throws {
         let application = try db.first("PRAGMA application_id") { $0.int(0) } ?? 0
         let version = Int(try db.first("PRAGMA user_version") { $0.int(0) } ?? 0)
         let isEmpty = try db.first("SELECT count(*) FROM sqlite_master") { $0.int(0) == 0 } ?? true

@@ -10,6 +10,7 @@ public struct DeadLetterBook: Sendable {
     let inbound: any MessageQueue
     let replies: any MessageQueue
     let time: any TimeSource
+    var observer: Observer = { _ in }
 
     public init(records: any RecordStore, inbound: any MessageQueue, replies: any MessageQueue, time: any TimeSource) {
         self.records = records; self.inbound = inbound; self.replies = replies; self.time = time
@@ -25,7 +26,10 @@ public struct DeadLetterBook: Sendable {
             letter.botId = body["botId"]?.string.map { BotID($0) }
             letter.groupJid = body["groupJid"]?.string.map { GroupJID($0) }
         }
+        // Of what was deleted nothing is kept, not even that.
+        if let bot = letter.botId, try await Tombstone.exists(bot.rawValue, in: records) { return letter }
         try await records.put(letter)
+        observer(.dead(queue))
         return letter
     }
 
@@ -39,7 +43,7 @@ public struct DeadLetterBook: Sendable {
     }
 
     /// Sends a letter again under its own keys, its message `queued` again; it is still answered at most once. False = no such letter.
-    public func redrive(_ id: String) async throws -> Bool {
+    public func redrive(_ id: String, by: By) async throws -> Bool {
         guard let letter = try await records.get(DeadLetter.self, DeadLetter.key(id)) else { return false }
         let attempt = Int(time.now().timeIntervalSince1970)
         switch letter.queue {
@@ -64,14 +68,17 @@ public struct DeadLetterBook: Sendable {
             }
             try await replies.send(body, group: letter.group, deduplicationID: "\(letter.deduplicationID)#redrive-\(attempt)")
         }
-        try await records.delete(letter.key)
-        return true
+        return try await forget(id, by.entry("dead-letter.redriven", trail: AuditEntry.platform, target: id, at: time.now()))
     }
 
     /// False = no such letter.
-    public func delete(_ id: String) async throws -> Bool {
+    public func delete(_ id: String, by: By) async throws -> Bool {
+        try await forget(id, by.entry("dead-letter.deleted", trail: AuditEntry.platform, target: id, at: time.now()))
+    }
+
+    private func forget(_ id: String, _ entry: AuditEntry) async throws -> Bool {
         do {
-            try await records.delete(DeadLetter.key(id), if: .recordExists)
+            try await AuditTrail(records: records).transact([.delete(DeadLetter.key(id), if: .recordExists)], entry)
             return true
         } catch RecordStoreError.conditionFailed { return false }
     }

@@ -20,6 +20,8 @@ public struct Deliverer: Service {
             try await deadLetters.bury(item, from: .replies, kind: "unreadable", reason: "The reply could not be read.")
             return
         }
-        try await delivery.deliver(reply, item)
+        try await LogContext.with([
+            "botId": reply.botId.rawValue, "messageId": reply.messageId.rawValue, "invocationId": reply.invocationId?.rawValue,
+        ]) { try await delivery.deliver(reply, item) }
     }
 }

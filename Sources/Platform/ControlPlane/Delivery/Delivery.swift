@@ -19,8 +19,8 @@ public struct Delivery: Sendable {
 
     func deliver(_ reply: ReplyPayload, _ item: QueueDelivery) async throws {
         guard let bot = try await directory.bot(reply.botId) else {
-            // Deleted meanwhile: nobody may hear from it any more.
-            try await conclude(reply, nil, .stopped)
+            // Deleted meanwhile: nobody may hear from it any more, and nothing more is written than the end of its run.
+            if case .run(let invocation) = reply.settles { try await settlement.settle(reply.session, invocation: invocation, .stopped) }
             return
         }
         guard bot.userId == reply.userId else {

@@ -38,12 +38,41 @@ public struct Settlement: Sendable {
     let board: SettlementBoard
     let time: any TimeSource
     let logger: Logger
+    var observer: Observer = { _ in }
+    /// Told of each run that this node settled.
+    var onSettled: @Sendable (SessionKey, UserID, InvocationID) -> Void = { _, _, _ in }
 
     /// Everything a settlement writes, as the records were when it was prepared.
     struct Prepared: Sendable {
         var userId: UserID
         var writes: [RecordWrite]
         var entries: [EventLog.Entry]
+        /// For whoever counts, once it is done.
+        var observation: Observation
+
+        /// With the delivery's time as it has turned out: what was prepared before a reply was sent did not know it.
+        func timed(until now: Date) -> Prepared {
+            func timed(_ step: Value) -> Value {
+                guard var fields = step.object, fields["step"]?.string == TraceStep.Step.delivery.rawValue, let at = fields["at"]?.string.flatMap(Timestamp.date) else { return step }
+                fields["durationMs"] = .int(TraceStep.milliseconds(at, now))
+                return .object(fields)
+            }
+            var timedOne = self
+            timedOne.writes = writes.map { write in
+                switch write {
+                case .update(let key, let changes, let orCreate, let expiry, let condition) where key.table == Tables.messages:
+                    let changes = changes.map { change in
+                        if case .append("trace", let steps) = change { Change.append("trace", steps.map(timed)) } else { change }
+                    }
+                    return .update(key, changes, orCreate: orCreate, expiresAt: expiry, if: condition)
+                case .put(let key, var document, let expiry, let condition) where key.table == Tables.messages:
+                    if let steps = document["trace"]?.array { document["trace"] = .array(steps.map(timed)) }
+                    return .put(key, document, expiresAt: expiry, if: condition)
+                default: return write
+                }
+            }
+            return timedOne
+        }
     }
 
     /// Reads what the settlement of a run needs and builds its writes; nil when that run was settled or superseded.
@@ -60,8 +89,14 @@ public struct Settlement: Sendable {
                 session.botId, taskId, scheduledFor: scheduledFor, outcome: outcome.taskOutcome, result: result, at: now)
         }
         if let code = outcome.failure { writes.append(failureWrite(session, run, code, at: now)) }
+        var reply = reply
+        // A task has no message of its own: its way is told with what it said.
+        if run.taskId != nil { reply?.trace = (run.trace ?? []) + [TraceStep(.delivery, name: run.channelType.rawValue, at: now)] }
         if let reply { writes.append(try reply.putting()) }
-        return Prepared(userId: state.userId, writes: writes, entries: try chatEntries(session, run, outcome, reply, at: now))
+        let seconds = max(0, now.timeIntervalSince(run.startedAt))
+        return Prepared(
+            userId: state.userId, writes: writes, entries: try chatEntries(session, run, outcome, reply, at: now),
+            observation: .run(result: outcome.state, mode: run.taskId == nil ? .message : .task, seconds: seconds, usage: run.usage))
     }
 
     /// Ends a run. `reply` is the bot's message to store with it, where there is one.
@@ -80,8 +115,11 @@ public struct Settlement: Sendable {
                 return false
             }
             do {
+                let settlement = settlement.timed(until: time.now())
                 try await events.append(settlement.entries, to: session.botId, with: settlement.writes)
+                observer(settlement.observation)
                 await board.settled(session, of: settlement.userId)
+                onSettled(session, settlement.userId, invocation)
                 return true
             } catch RecordStoreError.conditionFailed(let index, _) {
                 // Somebody changed one of the records between our read and our write: look again.
@@ -101,12 +139,15 @@ public struct Settlement: Sendable {
     private func messageWrites(_ run: Run, _ session: SessionKey, _ outcome: Outcome, at now: Date) async throws -> [RecordWrite] {
         var references = run.alsoAnswers
         if let id = run.messageId, let timestamp = run.messageTimestamp { references.insert(MessageRef(messageId: id, timestamp: timestamp), at: 0) }
-        return try await Self.stateWrites(references, in: session, outcome, invocation: run.invocationId, records: records, at: now)
+        return try await Self.stateWrites(
+            references, in: session, outcome, invocation: run.invocationId, records: records, steps: run.taskId == nil ? run.trace ?? [] : [],
+            channel: run.channelType, at: now)
     }
 
     /// The writes that end messages; those whose record is gone (90 days) are left out.
     static func stateWrites(
-        _ references: [MessageRef], in session: SessionKey, _ outcome: Outcome, invocation: InvocationID?, records: any RecordStore, at now: Date
+        _ references: [MessageRef], in session: SessionKey, _ outcome: Outcome, invocation: InvocationID?, records: any RecordStore,
+        steps: [TraceStep] = [], channel: ChannelType? = nil, at now: Date
     ) async throws -> [RecordWrite] {
         let keys = Array(Set(references)).prefix(12).map { Message.key(session, $0.timestamp, $0.messageId) }
         let present = try await records.batchGet(keys)
@@ -115,7 +156,8 @@ public struct Settlement: Sendable {
             var changes: [Change] = [.set("state", .string(outcome.state.rawValue))]
             if let invocation { changes.append(.set("invocationId", .string(invocation.rawValue))) }
             if let code = outcome.failure { changes.append(.set("failure", .string(code.rawValue))) }
-            changes.append(.append("trace", [.object(try DocumentCoder.encode(TraceStep(.delivery, at: now)))]))
+            let way = steps + [TraceStep(.delivery, name: channel?.rawValue ?? record.document["channelType"]?.string, at: now, durationMs: 0)]
+            changes.append(.append("trace", try way.map { .object(try DocumentCoder.encode($0)) }))
             guard let message = try? Message(record: record), !message.state.isSettled else { return nil }
             return .update(key, changes)
         }

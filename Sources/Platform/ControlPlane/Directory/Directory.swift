@@ -11,6 +11,7 @@ public final class Directory: Sendable {
     private struct State {
         var bots: [BotID: Kept<Bot>] = [:]
         var channels: [ChannelKey: Kept<ConnectedChannel>] = [:]
+        var owners: [UserID: Kept<Bool>] = [:]
         var providers: [Provider]?
         var providersUntil = Date.distantPast
     }
@@ -38,6 +39,18 @@ public final class Directory: Sendable {
             $0.bots[id] = kept
         }
         return found
+    }
+
+    /// Whether a user may be served: neither suspended nor deleted.
+    public func isActive(_ user: UserID) async throws -> Bool {
+        let now = time.now()
+        if let kept = state.withLock({ $0.owners[user] }), kept.until > now { return kept.item ?? false }
+        let active = try await records.get(User.self, User.key(user))?.status == .active
+        state.withLock {
+            if $0.owners.count >= Self.capacity { $0.owners.removeAll(keepingCapacity: true) }
+            $0.owners[user] = Kept(item: active, until: now + Self.freshness.seconds)
+        }
+        return active
     }
 
     /// The bot's channel of a type with its opened credentials.
@@ -86,6 +99,7 @@ public final class Directory: Sendable {
 
     /// To be called after every write to the record, on the node that wrote it.
     public func forget(bot: BotID) { state.withLock { $0.bots[bot] = nil } }
+    public func forget(user: UserID) { state.withLock { $0.owners[user] = nil } }
     public func forget(channel type: ChannelType, of bot: BotID) { state.withLock { $0.channels[ChannelKey(bot: bot, type: type)] = nil } }
     public func forgetProviders() { state.withLock { $0.providers = nil } }
 }

@@ -21,8 +21,12 @@ public struct Dispatcher: Service {
 
     private func see(_ delivery: QueueDelivery) async throws {
         switch InboundPayload.read(delivery.body) {
-        case .message(let payload): try await driver.message(payload, delivery: delivery)
-        case .task(let payload): try await driver.task(payload, delivery: delivery)
+        case .message(let payload):
+            try await LogContext.with(["botId": payload.botId.rawValue, "messageId": payload.messageId.rawValue]) {
+                try await driver.message(payload, delivery: delivery)
+            }
+        case .task(let payload):
+            try await LogContext.with(["botId": payload.botId.rawValue, "taskId": payload.taskId.rawValue]) { try await driver.task(payload, delivery: delivery) }
         case nil:
             // A body that can never be read would block its conversation for twenty receives.
             try await deadLetters.bury(delivery, from: .inbound, kind: "unreadable", reason: "The message could not be read.")

@@ -32,7 +32,10 @@ struct InvocationBuilder: Sendable {
             slot: slot, model: model.model, providerId: model.provider.providerId, toolWhitelist: bot.toolWhitelist)
         run.maxRunTokens = bot.containerConfig.maxRunTokens
         // What an earlier try used is booked with this one.
-        if let previous = session.run { run.usage = previous.usage }
+        if let previous = session.run {
+            run.usage = previous.usage
+            run.trace = previous.trace
+        }
         let memoryWritable = !isGroup || bot.memoryOpenToGroups
         let epoch = session.epoch + 1
         let grant = Grant(

@@ -12,6 +12,8 @@ extension RunDriver {
         var session: SessionKey
         var bot: Bot
         var subject: Subject
+        /// When it came off the queue.
+        var takenUp: Date
     }
 
     /// A run of this message exists: waits for it or ends it. False = its process is gone, so it must be tried again.
@@ -67,7 +69,8 @@ extension RunDriver {
             case .refused: return
             }
             guard let started = try await start(work, slot: slot, attempt: attempt) else { return }
-            switch try await watch(started, in: work.session, bot: work.bot) {
+            let watched = try await LogContext.with(["invocationId": started.invocationId.rawValue]) { try await watch(started, in: work.session, bot: work.bot) }
+            switch watched {
             case .settled: return
             case .died(let reason):
                 logger.warning("run died", metadata: ["invocation": "\(started.invocationId)", "reason": "\(reason)", "try": "\(attempt)"])
@@ -88,9 +91,11 @@ extension RunDriver {
                 try await refuse(work, .botUnavailable, "This bot is not available at the moment.", silent: true)
                 return .refused
             case .quotaExceeded(let reset):
+                observer(.quotaRejected(.tokens))
                 try await refuse(work, .quotaExceeded, "\(FailureCode.quotaExceeded.sentence) It resets on \(Timestamp.day(reset)).", silent: false)
                 return .refused
             case .noSlot:
+                if pause == .seconds(5) { observer(.quotaRejected(.slots)) }
                 try await waitForRoom(of: work.bot.userId, pause)
                 pause = min(pause * 2, .seconds(60))
                 if try await isOver(work) { return .refused }
@@ -101,6 +106,7 @@ extension RunDriver {
     func refuse(_ work: Work, _ code: FailureCode, _ sentence: String, silent: Bool) async throws {
         switch work.subject {
         case .message(let parts):
+            try await note(parts[0], work.takenUp, code.rawValue)
             for part in parts.dropFirst() { try await end(part, .failed(code)) }
             if silent { try await end(parts[0], .failed(code)) } else { try await refuse(parts[0], work.bot, code, sentence: sentence) }
         case .task(let task, let payload): try await skip(task, payload, sentence)
@@ -158,6 +164,12 @@ extension RunDriver {
     func begin(_ build: InvocationBuilder.Build, in session: Session, isNew: Bool, _ work: Work) async throws -> Bool {
         let now = time.now()
         let old = session.run
+        var build = build
+        let tryName = build.run.attempt > 1 ? "try \(build.run.attempt)" : nil
+        if case .task(_, let payload) = work.subject {
+            let steps = dispatchSteps(build.run.trace, waitingSince: payload.timestamp, takenUp: work.takenUp, name: tryName, at: now)
+            build.run.trace = (build.run.trace ?? []) + steps
+        }
         var writes: [RecordWrite] = []
         if isNew {
             var session = session
@@ -179,10 +191,13 @@ extension RunDriver {
                 ])))
         }
         if case .message(let parts) = work.subject {
-            let step = Value.object(try DocumentCoder.encode(TraceStep(.dispatch, at: now)))
+            // Another try of the same message: its wait in the queue is in its record already, which was read before the first one.
+            let isRetry = old?.messageId == parts[0].messageId
             for part in parts.prefix(10) {
+                let known = isRetry ? [TraceStep(.queue, at: now), TraceStep(.dispatch, at: now)] : part.trace
+                let steps = dispatchSteps(known, waitingSince: part.trace?.first?.at, takenUp: work.takenUp, name: tryName, at: now)
                 writes.append(.update(
-                    part.key, [.set("state", "running"), .append("trace", [step])], if: .oneOf("state", ["queued", "running", "context"])))
+                    part.key, [.set("state", "running"), .append("trace", try steps.map { .object(try DocumentCoder.encode($0)) })], if: .oneOf("state", ["queued", "running", "context"])))
             }
         } else if case .task(let task, let payload) = work.subject {
             writes.append(.update(task.key, [.set("lastFire", .string(Timestamp.text(payload.scheduledFor)))], if: .equals("status", "active")))

@@ -99,9 +99,12 @@ extension RunDriver {
     /// Ends what a run still has open at the gateway, and notes what it used: it will be booked with the settlement.
     func cut(_ invocation: InvocationID, in session: SessionKey) async throws {
         guard let usage = await ending.end(invocation) else { return }
+        var changes: [Change] = [.set("run.usage", .object(try DocumentCoder.encode(usage)))]
+        let steps = await ending.trace(of: invocation)
+        if !steps.isEmpty { changes.append(.set("run.trace", .array(try steps.map { .object(try DocumentCoder.encode($0)) }))) }
         do {
             try await records.update(
-                Session.key(session), [.set("run.usage", .object(try DocumentCoder.encode(usage)))],
+                Session.key(session), changes,
                 if: .equals("run.invocationId", .value(.string(invocation.rawValue))))
         } catch RecordStoreError.conditionFailed {
             // Settled or superseded in this moment, with its own count.

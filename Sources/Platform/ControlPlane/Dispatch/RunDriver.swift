@@ -26,10 +26,12 @@ public struct RunDriver: Sendable {
     let node: String
     let time: any TimeSource
     let logger: Logger
+    var observer: Observer = { _ in }
 
     // MARK: Messages
 
     func message(_ payload: InboundMessagePayload, delivery: QueueDelivery) async throws {
+        let takenUp = time.now()
         guard let bot = try await owned(payload.botId, by: payload.userId, delivery) else { return }
         let session = payload.session
         guard let message = try await records.get(Message.self, Message.key(session, payload.timestamp, payload.messageId)), !message.state.isSettled
@@ -47,9 +49,11 @@ public struct RunDriver: Sendable {
             return
         }
         if message.isCommand == true, let command = SlashCommand.parse(message.content) {
+            if command.kind != .context, command.kind != .compact { try await note(message, takenUp, "command") }
             if try await answer(command, message, bot) { return }
         }
         if bot.status == .paused {
+            try await note(message, takenUp, FailureCode.botUnavailable.rawValue)
             try await refuse(message, bot, .botUnavailable, sentence: FailureCode.botUnavailable.sentence)
             return
         }
@@ -57,7 +61,7 @@ public struct RunDriver: Sendable {
         if let album = message.albumId { parts = try await albumParts(album, of: message) }
         for index in parts.indices { parts[index] = try await fetcher.fetch(parts[index], bot: bot) }
         let previous = try await records.get(Session.self, Session.key(session))?.run
-        try await drive(Work(session: session, bot: bot, subject: .message(parts)), attempt: previous.map { $0.node == node ? $0.attempt + 1 : $0.attempt } ?? 1)
+        try await drive(Work(session: session, bot: bot, subject: .message(parts), takenUp: takenUp), attempt: previous.map { $0.node == node ? $0.attempt + 1 : $0.attempt } ?? 1)
     }
 
     /// Answers a platform command; false = the engine's business.
@@ -107,6 +111,25 @@ public struct RunDriver: Sendable {
         }
     }
 
+    /// Notes how a message that no run answers was dispatched.
+    func note(_ message: Message, _ takenUp: Date, _ name: String) async throws {
+        let steps = dispatchSteps(message.trace, waitingSince: message.trace?.first?.at, takenUp: takenUp, name: name, at: time.now())
+        do { try await records.update(message.key, [.append("trace", steps.map { .object(try DocumentCoder.encode($0)) })], if: .recordExists) } catch RecordStoreError.conditionFailed {
+            // Purged meanwhile.
+        }
+    }
+
+    /// The steps between the queue and a run's beginning. The wait in the queue is told once, however often it is tried.
+    func dispatchSteps(_ known: [TraceStep]?, waitingSince: Date?, takenUp: Date, name: String?, at now: Date) -> [TraceStep] {
+        var steps: [TraceStep] = []
+        if known?.contains(where: { $0.step == .queue }) != true {
+            let since = min(waitingSince ?? takenUp, takenUp)
+            steps.append(TraceStep(.queue, name: "inbound", at: since, durationMs: TraceStep.milliseconds(since, takenUp)))
+        }
+        let began = known?.contains { $0.step == .dispatch } == true ? now : takenUp
+        return steps + [TraceStep(.dispatch, name: name, at: began, durationMs: TraceStep.milliseconds(began, now))]
+    }
+
     /// Ends a message that no run answers.
     func end(_ message: Message, _ outcome: Settlement.Outcome) async throws {
         let now = time.now()
@@ -130,6 +153,7 @@ public struct RunDriver: Sendable {
     // MARK: Tasks
 
     func task(_ payload: ScheduledTaskPayload, delivery: QueueDelivery) async throws {
+        let takenUp = time.now()
         guard let bot = try await owned(payload.botId, by: payload.userId, delivery) else { return }
         guard let task = try await records.get(ScheduledTask.self, ScheduledTask.key(payload.botId, payload.taskId)) else { return }
         guard task.groupJid == payload.groupJid, task.userId == payload.userId else {
@@ -157,7 +181,7 @@ public struct RunDriver: Sendable {
         }
         let previous = try await records.get(Session.self, Session.key(session))?.run
         let attempt = previous.map { $0.node == node ? $0.attempt + 1 : $0.attempt } ?? 1
-        try await drive(Work(session: session, bot: bot, subject: .task(task, payload)), attempt: attempt)
+        try await drive(Work(session: session, bot: bot, subject: .task(task, payload), takenUp: takenUp), attempt: attempt)
     }
 
     /// Too late to run it: its record says so, and for a reminder that will never come again its conversation is told.
@@ -186,4 +210,10 @@ extension ComputeError {
 public protocol RunEnding: Sendable {
     /// Answers the tokens that the run has used as far as they were metered here; nil when it never called.
     func end(_ invocation: InvocationID) async -> TokenUsage?
+    /// Its model and tool calls, those of earlier tries included; empty when it never called here.
+    func trace(of invocation: InvocationID) async -> [TraceStep]
+}
+
+extension RunEnding {
+    public func trace(of invocation: InvocationID) async -> [TraceStep] { [] }
 }

@@ -53,6 +53,9 @@ public struct AgentGateway: Sendable {
         return await run.meter.usage
     }
 
+    /// Model and tool calls of a run as this node saw them, after those that its record had.
+    public func trace(of invocation: InvocationID) -> [TraceStep] { runs.known(invocation)?.trace ?? [] }
+
     /// Tokens that a run has used so far as this node metered them; fresher than the record's checkpoint.
     public func usage(of invocation: InvocationID) async -> TokenUsage? {
         await runs.known(invocation)?.meter.usage

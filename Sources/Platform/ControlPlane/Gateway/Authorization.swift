@@ -86,6 +86,15 @@ extension AgentGateway {
         return AuthorizedRun(grant: grant, session: session, run: run, botRecord: bot, live: live)
     }
 
+    /// Looks once more whether the run is still the current one of a bot that is there.
+    func requireCurrent(_ run: AuthorizedRun) async throws {
+        let keys = (session: Session.key(run.key), bot: Bot.key(run.grant.userId, run.grant.botId))
+        let found = try await records.batchGet([keys.session, keys.bot])
+        guard let session = try found[keys.session].map(Session.init(record:)), session.run?.invocationId == run.run.invocationId, session.run?.stopped == false,
+            let status = found[keys.bot]?.document["status"]?.string, status != Bot.Status.deleted.rawValue
+        else { throw GatewayError.unauthenticated }
+    }
+
     /// Notes the sign of life in the record, every 15 s at most, and the tokens used so far, every 30 s at most.
     func touch(_ run: AuthorizedRun) async {
         let now = time.now()

@@ -37,10 +37,23 @@ extension AgentGateway {
             defer { group.cancelAll() }
             while let line = try await lines.next() {
                 guard line.contains(where: { $0 > 0x20 }) else { continue }
-                if let event = try Self.event(line, run) { await live.publish(event, bot: run.grant.botId) }
+                if let event = try Self.event(line, run) {
+                    if case .tool(let activity) = event { note(activity, run) }
+                    await live.publish(event, bot: run.grant.botId)
+                }
                 await touch(run)
             }
         }
+    }
+
+    /// A tool call that ended, as the owner's trace shows it. The name is the agent's word, so only what can be one is kept.
+    private func note(_ activity: ToolActivity, _ run: AuthorizedRun) {
+        guard activity.phase != .start else { return }
+        let isName = activity.name.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) || (0x61...0x7a).contains($0) || "_-.:".utf8.contains($0) }
+        let duration = min(activity.durationMs ?? 0, 86_400_000)
+        let name = isName ? String(activity.name.prefix(100)) : "tool"
+        let suffix = activity.phase == .denied ? " (denied)" : activity.isError == true ? " (failed)" : ""
+        run.live.note(TraceStep(.tool, name: name + suffix, at: time.now() - Double(duration) / 1000, durationMs: duration))
     }
 
     /// nil for a beat.

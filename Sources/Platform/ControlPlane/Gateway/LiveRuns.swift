@@ -52,6 +52,7 @@ final class LiveRun: Sendable {
         var checkpoint: TokenUsage
         var overloads = 0
         var denials = 0
+        var trace: [TraceStep]
     }
     private let state: Mutex<State>
 
@@ -60,8 +61,12 @@ final class LiveRun: Sendable {
         expiresAt = grant.expiresAt
         meter = RunMeter(userId: grant.userId, slot: run.slot, maxRunTokens: run.maxRunTokens, usage: run.usage, quota: quota)
         replies = ReplyLedger(next: isWhole ? 0 : nil)
-        state = Mutex(State(touchedAt: run.lastBeat, checkpointAt: run.startedAt, checkpoint: run.usage))
+        state = Mutex(State(touchedAt: run.lastBeat, checkpointAt: run.startedAt, checkpoint: run.usage, trace: run.trace ?? []))
     }
+
+    /// Its model and tool calls so far, for the owner; those beyond ``TraceStep/limit`` are left out.
+    var trace: [TraceStep] { state.withLock { $0.trace } }
+    func note(_ step: TraceStep) { state.withLock { if $0.trace.count < TraceStep.limit { $0.trace.append(step) } } }
 
     /// Whether the record's `lastBeat` is due to be raised (every 15 s at most), and its usage (every 30 s at most, where it changed).
     func dueTouch(at now: Date, usage: TokenUsage) -> (beat: Bool, usage: Bool) {

@@ -155,6 +155,7 @@ private final class OpenModelCall: Sendable {
     private let request: ModelRequest
     private let provider: Provider
     private let model: String
+    private let started: Date
     private let settled = Mutex(false)
 
     init(
@@ -162,6 +163,7 @@ private final class OpenModelCall: Sendable {
     ) {
         self.run = run; self.gateway = gateway; self.ticket = ticket; self.amount = amount; self.request = request
         self.provider = provider; self.model = model
+        started = gateway.time.now()
     }
 
     deinit {
@@ -187,6 +189,8 @@ private final class OpenModelCall: Sendable {
     func settle(_ usage: TokenUsage, _ outcome: ProviderHealth.Outcome, isOverload: Bool = false) async {
         guard take(outcome) else { return }
         gateway.noteOutcome(outcome, of: model, in: run, isOverload: isOverload)
+        let now = gateway.time.now(), name = outcome == .worked ? model : model + " (failed)"
+        run.live.note(TraceStep(.model, name: name, at: started, durationMs: TraceStep.milliseconds(started, now)))
         await run.live.meter.settle(ticket, usage)
         await gateway.touch(run)
     }

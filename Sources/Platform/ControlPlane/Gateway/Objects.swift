@@ -54,6 +54,8 @@ extension AgentGateway {
                         guard total <= Self.maxObjectBytes else { throw GatewayError.tooLarge(limit: Self.maxObjectBytes) }
                         try await chunks.send(Data(chunk.readableBytesView))
                     }
+                    // A long upload may outlive its run or its bot: nothing is written for what is gone (SEC-126).
+                    try await requireCurrent(run)
                     chunks.end()
                 } catch {
                     chunks.end(error)

@@ -192,6 +192,8 @@ extension AgentGateway {
             .set("run.final", .object(try DocumentCoder.encode(final))), .set("run.usage", .object(try DocumentCoder.encode(usage))),
             .set("run.lastBeat", .string(Timestamp.text(time.now()))),
         ]
+        let steps = run.live.trace
+        if !steps.isEmpty { changes.append(.set("run.trace", .array(try steps.map { .object(try DocumentCoder.encode($0)) }))) }
         if !answered.isEmpty { changes.append(.append("run.alsoAnswers", try answered.map { .object(try DocumentCoder.encode($0)) })) }
         do {
             try await records.update(Session.key(run.key), changes, if: Self.stillCurrent(id))

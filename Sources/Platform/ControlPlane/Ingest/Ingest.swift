@@ -19,6 +19,7 @@ public struct Ingest: InboundSink {
     let loops: LoopGuard
     let time: any TimeSource
     let logger: Logger
+    var observer: Observer = { _ in }
 
     // MARK: Webhooks
 
@@ -67,6 +68,15 @@ public struct Ingest: InboundSink {
     /// Takes one event durably; throws when it could not, so that the vendor repeats it.
     public func accept(_ event: InboundEvent, from channel: ConnectedChannel) async throws {
         guard let bot = try await directory.bot(channel.channel.botId) else { return }
+        guard try await directory.isActive(bot.userId) else {
+            // Taken off the vendor's hands and dropped: a suspended user's bots hear nothing (SEC-17).
+            logger.debug("event of a suspended user's bot dropped", metadata: ["bot": "\(bot.botId)"])
+            return
+        }
+        try await LogContext.with(["botId": bot.botId.rawValue, "channel": channel.channel.channelType.rawValue]) { try await take(event, from: channel, of: bot) }
+    }
+
+    private func take(_ event: InboundEvent, from channel: ConnectedChannel, of bot: Bot) async throws {
         switch event {
         case .message(let message): try await accept(message, of: bot, from: channel)
         case .edited(let group, let id, let text): try await edit(SessionKey(botId: bot.botId, groupJid: group), id, text)
@@ -77,14 +87,17 @@ public struct Ingest: InboundSink {
     }
 
     private func accept(_ inbound: InboundMessage, of bot: Bot, from channel: ConnectedChannel) async throws {
-        guard !inbound.isFromSelf else { return }
+        let since = time.now()
+        guard !inbound.isFromSelf else { return observer(.dropped(channel.channel.channelType, .ownEcho)) }
         let session = SessionKey(botId: bot.botId, groupJid: inbound.groupJid)
         guard let group = try await groups.ensure(inbound, of: bot, channel: channel.channel.channelType) else {
+            observer(.dropped(channel.channel.channelType, .groupQuota))
+            observer(.quotaRejected(.groups))
             try await refuseGroup(inbound, bot, channel)
             return
         }
         let decision = decideTrigger(inbound, bot: bot, group: group)
-        if decision == .ignore { return }
+        if decision == .ignore { return observer(.dropped(channel.channel.channelType, .ignored)) }
         var message = Message(
             botId: bot.botId, groupJid: inbound.groupJid, messageId: inbound.messageId, timestamp: inbound.timestamp, sender: inbound.senderId,
             senderName: inbound.senderName, content: cut(inbound.text), isBotMessage: false, channelType: channel.channel.channelType,
@@ -103,6 +116,7 @@ public struct Ingest: InboundSink {
         if runs, command == nil, inbound.isGroup {
             let verdict = loops.admit(session, at: time.now())
             runs = verdict == .run
+            if !runs { observer(.dropped(channel.channel.channelType, .loop)) }
             if verdict == .tripped { try await sayLoop(message, bot) }
         }
         if !runs {
@@ -113,13 +127,15 @@ public struct Ingest: InboundSink {
             try await side.act(command, message, bot)
             return
         }
-        try await store(message, of: bot)
+        try await store(message, of: bot, since: since)
     }
 
     /// Stores a message and queues it if it is to be answered. Also queues one that was stored before and is not settled.
-    func store(_ message: Message, of bot: Bot) async throws {
+    /// - Parameter since: when it came in; nil = now.
+    func store(_ message: Message, of bot: Bot, since: Date? = nil) async throws {
         var message = message
-        message.trace = [TraceStep(.ingest, at: time.now())]
+        let now = time.now()
+        message.trace = [TraceStep(.ingest, name: message.channelType.rawValue, at: since ?? now, durationMs: TraceStep.milliseconds(since ?? now, now))]
         do {
             // Kept for 90 days from now, however old the vendor says it is: an expired record would be lost at once.
             let put = RecordWrite.put(

@@ -6,10 +6,10 @@ import Platform
 /// Field types and lengths are checked at the door; what needs records (quota, provider, state) is checked here.
 public struct BotService: Sendable {
     private let records: any RecordStore
-    private let scheduler: any Scheduler
-    private let channels: ChannelService
+    let scheduler: any Scheduler
+    let channels: ChannelService
     private let engines: Set<Bot.Engine>
-    private let notices: ManagementNotices
+    let notices: ManagementNotices
     private let time: any TimeSource
     private let purgeAfter: Duration
 
@@ -55,8 +55,8 @@ public struct BotService: Sendable {
     }
 
     /// Merges validated changes: absent = unchanged, null = the default. Only changed attributes are written, under the record's
-    /// revision, because counters of the same record move meanwhile.
-    public func update(_ bot: Bot, _ changes: Document) async throws -> Bot {
+    /// revision, because counters of the same record move meanwhile. What decides about an agent's reach is audited with the change.
+    public func update(_ bot: Bot, _ changes: Document, by: By) async throws -> Bot {
         var current = bot
         for _ in 0..<8 {
             let now = time.now()
@@ -70,8 +70,15 @@ public struct BotService: Sendable {
             }
             writes += [.set("updatedAt", .string(Timestamp.text(now))), .add("revision", 1)]
             do {
-                let stored = try Bot(record: await records.update(
-                    bot.key, writes, if: .and([.equals("revision", .value(.int(current.revision))), .notEquals("status", "deleted")])))
+                let unchanged: Condition = .and([.equals("revision", .value(.int(current.revision))), .notEquals("status", "deleted")])
+                let stored: Bot
+                if Self.policies.contains(where: { before[$0] != after[$0] }) {
+                    try await AuditTrail(records: records).transact(
+                        [.update(bot.key, writes, if: unchanged)], by.entry("bot.policy-changed", trail: bot.userId, target: bot.botId.rawValue, at: now))
+                    stored = try await get(bot.userId, bot.botId)
+                } else {
+                    stored = try Bot(record: await records.update(bot.key, writes, if: unchanged))
+                }
                 await notices.botChanged(stored)
                 return stored
             } catch RecordStoreError.conditionFailed(_, let record) {
@@ -83,22 +90,29 @@ public struct BotService: Sendable {
         throw ManagementError.invalidState("The bot is being changed by someone else. Please try again.")
     }
 
-    /// From this write on the bot's ids answer as unknown; channels, secrets and schedules go now, data after the retention time.
-    public func delete(_ bot: Bot) async throws {
+    /// Fields that decide what an agent may reach or change.
+    private static let policies = ["toolWhitelist", "egress", "memoryOpenToGroups"]
+
+    /// From this write on the bot's ids answer as unknown; runs end, channels, secrets and schedules go now, data after the retention
+    /// time (``Purge``, which also finishes what a crash leaves of this).
+    public func delete(_ bot: Bot, by: By) async throws {
         let now = time.now()
         do {
-            try await records.transact([
+            try await AuditTrail(records: records).transact([
                 .update(bot.key, [.set("status", "deleted"), .set("updatedAt", .string(Timestamp.text(now))), .add("revision", 1)],
                     if: .and([.recordExists, .notEquals("status", "deleted")])),
                 .update(User.key(bot.userId), [.add("botCount", -1)], if: .greaterThan("botCount", 0)),
-                .put(RecordKey(Tables.tombstones, bot.botId.rawValue, "tombstone"), [
-                    "state": "pending", "kind": "bot", "userId": .string(bot.userId.rawValue),
-                    "purgeAt": .string(Timestamp.text(now + purgeAfter.seconds)),
-                ]),
-            ])
+                try Tombstone(.bot, bot.botId.rawValue, userId: bot.userId, at: now, purgeAt: now + purgeAfter.seconds).putting(),
+            ], by.entry("bot.deleted", trail: bot.userId, target: bot.botId.rawValue, at: now))
         } catch RecordStoreError.conditionFailed(index: 0, _) {
             throw ManagementError.notFound
         }
+        try await dismantle(bot)
+        await notices.deletionBegan()
+    }
+
+    /// What goes at once when a bot was deleted. Repeatable.
+    func dismantle(_ bot: Bot) async throws {
         var gone = bot
         gone.status = .deleted
         await notices.botChanged(gone)

@@ -40,6 +40,16 @@ public struct ChannelService: Sendable {
         try await records.all(Channel.self, RecordQuery(Tables.channels, partition: bot.rawValue, limit: 100))
     }
 
+    /// Of many bots, in two reads: their unique names lead to the records.
+    public func list(of bots: [BotID]) async throws -> [BotID: [Channel]] {
+        let names = bots.flatMap { bot in ChannelType.allCases.map { (bot, $0, UniqueName.channel(bot, $0)) } }
+        let owners = try await records.batchGet(names.map(\.2))
+        let keys = names.compactMap { bot, type, name in owners[name]?.document["channelId"]?.string.map { Channel.key(bot, type, ChannelID($0)) } }
+        let found = try await records.batchGet(keys)
+        return Dictionary(grouping: try keys.compactMap { try found[$0].map(Channel.init(record:)) }, by: \.botId)
+            .mapValues { $0.sorted { $0.channelType.rawValue < $1.channelType.rawValue } }
+    }
+
     public func get(_ bot: BotID, _ type: ChannelType) async throws -> Channel {
         let page = try await records.query(Channel.self, RecordQuery(Tables.channels, partition: bot.rawValue, sort: .prefix("\(type.rawValue)#"), limit: 1))
         guard let channel = page.items.first else { throw ManagementError.notFound }
@@ -53,7 +63,7 @@ public struct ChannelService: Sendable {
     }
 
     /// Verifies, then secret, record (with its unique names and the bot's first activation) and registration, in this order.
-    public func connect(_ bot: Bot, _ type: ChannelType, credentials: [String: Secret], config: Document) async throws -> Connected {
+    public func connect(_ bot: Bot, _ type: ChannelType, credentials: [String: Secret], config: Document, by: By) async throws -> Connected {
         if try await exists(bot.botId, type) { throw Self.alreadyConnected }
         let account = try await verified(bot.botId, type, credentials: credentials, config: config)
         let now = time.now()
@@ -68,11 +78,12 @@ public struct ChannelService: Sendable {
 
         if let name = channel.credentialSecretName { try await secrets.put(name, Self.sealed(account.credentials)) }
         do {
-            try await store(channel, of: bot)
+            try await store(channel, of: bot, by.entry("channel.connected", trail: bot.userId, target: Self.place(channel), at: now))
             do {
                 try await register(channel, account.credentials)
             } catch {
-                try await remove(channel, of: bot)
+                // The trail cannot forget that it was there for a moment, so it says that it went again.
+                try await remove(channel, of: bot, by.entry("channel.connect-undone", trail: bot.userId, target: Self.place(channel), at: time.now()))
                 throw error
             }
         } catch {
@@ -85,11 +96,11 @@ public struct ChannelService: Sendable {
     }
 
     /// Web chat is connected by the first message, which also activates a new bot. Returns the bot as it is then.
-    public func ensureWebChat(of bot: Bot) async throws -> Bot {
+    public func ensureWebChat(of bot: Bot, by: By) async throws -> Bot {
         if bot.status != .created, try await exists(bot.botId, .web) { return bot }
         var active = bot
         do {
-            _ = try await connect(bot, .web, credentials: [:], config: [:])
+            _ = try await connect(bot, .web, credentials: [:], config: [:], by: by)
         } catch ManagementError.alreadyExists {
             if bot.status == .created { try await activate(bot) }
         }
@@ -107,7 +118,7 @@ public struct ChannelService: Sendable {
     }
 
     /// Merge update; credentials are a complete set of the same vendor account. Verified and registered like a new channel.
-    public func update(_ bot: Bot, _ old: Channel, credentials: [String: Secret]?, config: Document?) async throws -> Connected {
+    public func update(_ bot: Bot, _ old: Channel, credentials: [String: Secret]?, config: Document?, by: By) async throws -> Connected {
         let type = old.channelType
         let stored = try await opened(old)
         var wanted = old.config
@@ -131,7 +142,9 @@ public struct ChannelService: Sendable {
         if let name = channel.credentialSecretName { try await secrets.put(name, Self.sealed(account.credentials)) }
         do {
             do {
-                try await records.put(channel, if: .equals("revision", .value(.int(old.revision))))
+                try await AuditTrail(records: records).transact(
+                    [channel.putting(if: .equals("revision", .value(.int(old.revision))))],
+                    by.entry(credentials == nil ? "channel.changed" : "channel.credentials-changed", trail: bot.userId, target: Self.place(channel), at: channel.updatedAt))
             } catch RecordStoreError.conditionFailed {
                 throw ManagementError.invalidState("The channel is being changed by someone else. Please try again.")
             }
@@ -140,7 +153,9 @@ public struct ChannelService: Sendable {
             } catch {
                 var back = old
                 back.revision = channel.revision + 1
-                try await records.put(back, if: .equals("revision", .value(.int(channel.revision))))
+                try await AuditTrail(records: records).transact(
+                    [back.putting(if: .equals("revision", .value(.int(channel.revision))))],
+                    by.entry("channel.change-undone", trail: bot.userId, target: Self.place(channel), at: time.now()))
                 throw error
             }
         } catch {
@@ -181,18 +196,27 @@ public struct ChannelService: Sendable {
     }
 
     /// The vendor's webhook best effort; secret and record always.
-    public func delete(_ channel: Channel, of bot: Bot) async throws {
+    public func delete(_ channel: Channel, of bot: Bot, by: By) async throws {
+        try await delete(channel, of: bot, by.entry("channel.disconnected", trail: bot.userId, target: Self.place(channel), at: time.now()))
+    }
+
+    private func delete(_ channel: Channel, of bot: Bot, _ entry: AuditEntry?) async throws {
         if let adapter = registry[channel.channelType], let credentials = try? await opened(channel) {
             await adapter.disconnect(ConnectedChannel(channel: channel, credentials: credentials))
         }
-        try await remove(channel, of: bot)
+        try await remove(channel, of: bot, entry)
         if let name = channel.credentialSecretName { try await secrets.delete(name) }
         await notices.channelChanged(bot.botId, channel.channelType)
     }
 
+    /// Of a deleted bot: its own entry in the audit trail speaks for them.
     func deleteAll(of bot: Bot) async throws {
-        for channel in try await list(bot.botId) { try await delete(channel, of: bot) }
+        for channel in try await list(bot.botId) { try await delete(channel, of: bot, nil) }
     }
+
+    /// What a bot's channels hold secrets under.
+    func secretPrefix(of bot: BotID) -> String { "\(stage)/\(bot.rawValue)/" }
+    private static func place(_ channel: Channel) -> String { "\(channel.botId.rawValue)/\(channel.channelType.rawValue)" }
 
     // MARK: Steps
 
@@ -234,18 +258,18 @@ public struct ChannelService: Sendable {
         }
     }
 
-    private func store(_ channel: Channel, of bot: Bot) async throws {
+    private func store(_ channel: Channel, of bot: Bot, _ entry: AuditEntry) async throws {
         let owner: Document = ["botId": .string(bot.botId.rawValue), "channelId": .string(channel.channelId.rawValue)]
         let activation: RecordWrite = bot.status == .created
             ? .update(bot.key, [.set("status", "active"), .add("revision", 1)], if: .oneOf("status", ["created", "active", "paused"]))
             : .check(bot.key, if: .and([.recordExists, .notEquals("status", "deleted")]))
         do {
-            try await records.transact([
+            try await AuditTrail(records: records).transact([
                 .put(UniqueName.channel(bot.botId, channel.channelType), owner, if: .recordAbsent),
                 .put(UniqueName.vendorAccount(channel.channelType, channel.accountId), owner, if: .recordAbsent),
                 try channel.putting(if: .recordAbsent),
                 activation,
-            ])
+            ], entry)
         } catch RecordStoreError.conditionFailed(let index, _) {
             switch index {
             case 0: throw Self.alreadyConnected
@@ -255,12 +279,15 @@ public struct ChannelService: Sendable {
         }
     }
 
-    private func remove(_ channel: Channel, of bot: Bot) async throws {
-        try await records.transact([
+    private func remove(_ channel: Channel, of bot: Bot, _ entry: AuditEntry?) async throws {
+        let writes: [RecordWrite] = [
             .delete(channel.key),
+            // How far its poller had read.
+            .delete(RecordKey(Tables.leases, "gateway/\(channel.channelType.rawValue)/\(channel.channelId.rawValue)", "state")),
             .delete(UniqueName.channel(bot.botId, channel.channelType), if: .or([.recordAbsent, .equals("channelId", .value(.string(channel.channelId.rawValue)))])),
             .delete(UniqueName.vendorAccount(channel.channelType, channel.accountId), if: .or([.recordAbsent, .equals("channelId", .value(.string(channel.channelId.rawValue)))])),
-        ])
+        ]
+        if let entry { try await AuditTrail(records: records).transact(writes, entry) } else { try await records.transact(writes) }
     }
 
     private func secretName(_ channel: Channel) -> SecretName {

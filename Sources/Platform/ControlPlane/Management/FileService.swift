@@ -56,6 +56,49 @@ public struct FileService: Sendable {
         return content
     }
 
+    /// The store's own link, where it makes any. The key comes from ``key(_:of:field:)`` or ``head(_:_:)``.
+    public func signedURL(_ key: ObjectKey, method: SignedMethod, expiresIn: Duration) async throws -> URL? {
+        try await objects.signedURL(key, method: method, expiresIn: expiresIn)
+    }
+
+    /// What a person is shown of a file without downloading it.
+    public struct Preview: Sendable {
+        public enum Kind: String, Sendable, CaseIterable { case text, markdown, html, image, binary }
+        public var info: ObjectInfo
+        public var kind: Kind
+        /// Of kinds that are text, when it is valid UTF-8: at most ``previewBytes``, ending between two scalars.
+        public var text: String?
+        public var isTruncated: Bool
+    }
+    /// 1 MiB.
+    public static let previewBytes = 1 << 20
+
+    public func preview(_ bot: Bot, _ relative: String) async throws -> Preview {
+        let content = try await get(bot, relative)
+        let name = content.info.key.name.lowercased(), type = content.info.contentType?.lowercased() ?? ""
+        func ends(_ endings: String...) -> Bool { endings.contains { name.hasSuffix("." + $0) } }
+        let kind: Preview.Kind = if ends("md", "markdown") || type.hasPrefix("text/markdown") { .markdown }
+            else if ends("html", "htm", "xhtml") || type.hasPrefix("text/html") || type.hasPrefix("application/xhtml") { .html }
+            else if ends("png", "jpg", "jpeg", "gif", "webp", "bmp") { .image } else { .text }
+        if kind == .image { return Preview(info: content.info, kind: .image, text: nil, isTruncated: false) }
+        var data = Data()
+        for try await chunk in content.body {
+            data.append(chunk)
+            if data.count > Self.previewBytes { break }
+        }
+        let isTruncated = data.count > Self.previewBytes
+        if isTruncated { data = data.prefix(Self.previewBytes) }
+        // A scalar that the cut goes through is left out.
+        if isTruncated, let start = data.lastIndex(where: { $0 & 0xc0 != 0x80 }), data[start] >= 0xc0 {
+            let length = data[start] >= 0xf0 ? 4 : data[start] >= 0xe0 ? 3 : 2
+            if data.endIndex - start < length { data = data[..<start] }
+        }
+        guard !data.contains(0), let text = String(validating: data, as: UTF8.self) else {
+            return Preview(info: content.info, kind: .binary, text: nil, isTruncated: false)
+        }
+        return Preview(info: content.info, kind: kind, text: text, isTruncated: isTruncated)
+    }
+
     /// Writes whole or not at all; the stream is cut past the limit.
     public func put(_ bot: Bot, _ relative: String, _ body: ByteStream, contentType: String?, if condition: ObjectCondition?) async throws
         -> (info: ObjectInfo, created: Bool)

@@ -38,6 +38,8 @@ public struct ManagementNotices: Sendable {
     public var userChanged: @Sendable (UserID) async -> Void = { _ in }
     /// The owner edited memory: of one conversation, or of the whole bot (nil), or of all bots of a user (both nil).
     public var memoryChanged: @Sendable (UserID, BotID?, GroupJID?) async -> Void = { _, _, _ in }
+    /// A bot or user was deleted: its data may be due for purging.
+    public var deletionBegan: @Sendable () async -> Void = {}
     public init() {}
 }
 
@@ -48,5 +50,6 @@ public enum UniqueName {
     /// A vendor's account serves one bot.
     public static func vendorAccount(_ type: ChannelType, _ accountId: String) -> RecordKey { key("account", "\(type.rawValue)/\(accountId)") }
     public static func provider(_ name: String) -> RecordKey { key("provider", name.lowercased()) }
+    public static func proxyPrefix(_ user: UserID, _ prefix: String) -> RecordKey { key("proxy-prefix", "\(user.rawValue)\(prefix)") }
     private static func key(_ kind: String, _ value: String) -> RecordKey { RecordKey(Tables.uniques, "\(kind)/\(value)", "unique") }
 }

@@ -15,6 +15,14 @@ public struct MemoryService: Sendable {
             case .group(let user, let session): ObjectLayout(userId: user, botId: session.botId).groupMemory(session.groupJid)
             }
         }
+        /// Where its earlier contents lie.
+        var versions: String {
+            switch self {
+            case .shared(let user): ObjectLayout(userId: user, botId: BotID("-")).sharedVersions
+            case .bot(let user, let bot): ObjectLayout(userId: user, botId: bot).botVersions
+            case .group(let user, let session): ObjectLayout(userId: user, botId: session.botId).groupVersions(session.groupJid)
+            }
+        }
     }
     public struct Content: Sendable, Hashable {
         public var text: String
@@ -29,9 +37,12 @@ public struct MemoryService: Sendable {
     /// The etag of memory that was never written; `If-Match` with it means "still absent".
     public static let absentTag = "absent"
 
+    public let history: MemoryHistory
     private let objects: any ObjectStore
     private let notices: ManagementNotices
-    public init(objects: any ObjectStore, notices: ManagementNotices = ManagementNotices()) { self.objects = objects; self.notices = notices }
+    public init(objects: any ObjectStore, history: MemoryHistory, notices: ManagementNotices = ManagementNotices()) {
+        self.objects = objects; self.history = history; self.notices = notices
+    }
 
     public func read(_ place: Place) async throws -> Content {
         guard let object = try await objects.get(try ObjectKey(checking: place.key), range: nil) else {
@@ -55,7 +66,10 @@ public struct MemoryService: Sendable {
         case .matches(let etag): .matches(etag: etag)
         }
         do {
-            let info = try await objects.put(try ObjectKey(checking: place.key), data, contentType: "text/markdown; charset=utf-8", if: condition)
+            let key = try ObjectKey(checking: place.key)
+            let info = try await history.writing(place, data) {
+                try await objects.put(key, data, contentType: "text/markdown; charset=utf-8", if: condition)
+            }
             switch place {
             case .shared(let user): await notices.memoryChanged(user, nil, nil)
             case .bot(let user, let bot): await notices.memoryChanged(user, bot, nil)

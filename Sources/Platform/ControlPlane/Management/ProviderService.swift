@@ -15,17 +15,16 @@ public struct ProviderService: Sendable {
     private let records: any RecordStore
     private let secrets: any SecretStore
     private let stage: String
-    private let allowsPlainHTTP: Bool
+    private let egress: EgressGuard
     private let probe: Probe
     private let notices: ManagementNotices
     private let time: any TimeSource
 
-    /// - Parameter allowsPlainHTTP: http to loopback and private hosts, in stage `local` only.
     public init(
-        records: any RecordStore, secrets: any SecretStore, stage: String, allowsPlainHTTP: Bool, probe: @escaping Probe,
+        records: any RecordStore, secrets: any SecretStore, stage: String, egress: EgressGuard, probe: @escaping Probe,
         notices: ManagementNotices = ManagementNotices(), time: any TimeSource = SystemTime()
     ) {
-        self.records = records; self.secrets = secrets; self.stage = stage; self.allowsPlainHTTP = allowsPlainHTTP
+        self.records = records; self.secrets = secrets; self.stage = stage; self.egress = egress
         self.probe = probe; self.notices = notices; self.time = time
     }
 
@@ -41,7 +40,7 @@ public struct ProviderService: Sendable {
     }
 
     /// From validated fields of ProviderBody, the key apart.
-    public func create(_ fields: Document, apiKey: Secret?) async throws -> Provider {
+    public func create(_ fields: Document, apiKey: Secret?, by: By) async throws -> Provider {
         let now = time.now()
         guard let name = fields["providerName"]?.string, let kind = fields["providerType"]?.string.flatMap(Provider.Kind.init)
         else { throw ManagementError.invalid("providerType", "A provider needs a name and a type.") }
@@ -51,7 +50,7 @@ public struct ProviderService: Sendable {
         provider.hasApiKey = apiKey != nil
         if let apiKey { try await secrets.put(secretName(provider.providerId), apiKey) }
         do {
-            try await store(provider, replacing: nil)
+            try await store(provider, replacing: nil, by.entry("provider.created", trail: AuditEntry.platform, target: provider.providerId.rawValue, at: now))
         } catch {
             if apiKey != nil { try await secrets.delete(secretName(provider.providerId)) }
             throw error
@@ -61,7 +60,7 @@ public struct ProviderService: Sendable {
     }
 
     /// - Parameter apiKey: nil = unchanged, `.some(nil)` = remove.
-    public func update(_ old: Provider, _ fields: Document, apiKey: Secret??) async throws -> Provider {
+    public func update(_ old: Provider, _ fields: Document, apiKey: Secret??, by: By) async throws -> Provider {
         var provider = try merged(fields, into: old, at: time.now())
         if provider.baseUrl != old.baseUrl, old.hasApiKey, apiKey == nil {
             // A stored key must not travel to an address that its giver did not name (SEC-50).
@@ -80,7 +79,8 @@ public struct ProviderService: Sendable {
         let kept = try await secrets.get(secretName(old.providerId))
         if case .some(.some(let key)) = apiKey { try await secrets.put(secretName(old.providerId), key) }
         do {
-            try await store(provider, replacing: old)
+            let action = if case .some = apiKey { "provider.credentials-changed" } else { "provider.changed" }
+            try await store(provider, replacing: old, by.entry(action, trail: AuditEntry.platform, target: provider.providerId.rawValue, at: provider.updatedAt))
         } catch {
             if case .some(.some) = apiKey {
                 if let kept { try await secrets.put(secretName(old.providerId), kept) } else { try await secrets.delete(secretName(old.providerId)) }
@@ -92,10 +92,14 @@ public struct ProviderService: Sendable {
         return provider
     }
 
-    public func delete(_ provider: Provider) async throws {
+    public func delete(_ provider: Provider, by: By) async throws {
         guard try await bots(of: provider.providerId).isEmpty else { throw ManagementError.inUse("A bot uses this provider.") }
         guard !provider.isDefault else { throw ManagementError.inUse("This is the default provider. Make another one the default first.") }
-        try await records.transact([.delete(provider.key), .delete(UniqueName.provider(provider.providerName))])
+        do {
+            try await AuditTrail(records: records).transact(
+                [.delete(provider.key, if: .recordExists), .delete(UniqueName.provider(provider.providerName))],
+                by.entry("provider.deleted", trail: AuditEntry.platform, target: provider.providerId.rawValue, at: time.now()))
+        } catch RecordStoreError.conditionFailed { throw ManagementError.notFound }
         try await secrets.delete(secretName(provider.providerId))
         await notices.providerChanged(provider.providerId)
     }
@@ -146,27 +150,20 @@ public struct ProviderService: Sendable {
 
     /// Why a base URL is not acceptable. Names are resolved and checked again at each connection.
     private func refusal(of text: String) -> String? {
-        guard text.count <= 500, let url = URL(string: text), let scheme = url.scheme?.lowercased(), let host = url.host?.lowercased(), !host.isEmpty,
-            url.user == nil, url.password == nil, url.fragment == nil, url.query == nil
-        else { return "Not an absolute URL without user, query and fragment." }
-        if host.hasPrefix("169.254.") || host.hasPrefix("fe80:") || host.hasPrefix("[fe80:") || host == "metadata.google.internal" || host == "fd00:ec2::254" {
-            return "Link-local and metadata addresses are refused."
+        guard let url = WebAddress(text), !url.hasQuery else { return "Not an absolute URL without user, query and fragment." }
+        do throws(EgressGuard.Refusal) { try egress.check(url, for: .provider) } catch {
+            return switch error {
+            case .plainHTTP: "Must be https."
+            case .port: "This port cannot be used."
+            case .address, .unresolved: "This address cannot be used: link-local and metadata addresses never, private ones only in stage local or by configuration."
+            }
         }
-        if scheme == "https" { return nil }
-        guard scheme == "http", allowsPlainHTTP, Self.isPrivate(host) else { return "Must be https." }
         return nil
-    }
-
-    private static func isPrivate(_ host: String) -> Bool {
-        if host == "localhost" || host.hasSuffix(".localhost") || host == "::1" || host.hasPrefix("fd") && host.contains(":") { return true }
-        let parts = host.split(separator: ".").compactMap { UInt8($0) }
-        guard parts.count == 4 else { return !host.contains(".") || host.hasSuffix(".local") || host.hasSuffix(".internal") }
-        return parts[0] == 127 || parts[0] == 10 || (parts[0] == 172 && (16...31).contains(parts[1])) || (parts[0] == 192 && parts[1] == 168)
     }
 
     /// One transaction: the record, its name, and, for a new default, the old one's flag. The pointer in `settings` orders
     /// concurrent changes of the default, so that exactly one is left.
-    private func store(_ provider: Provider, replacing old: Provider?) async throws {
+    private func store(_ provider: Provider, replacing old: Provider?, _ entry: AuditEntry) async throws {
         let pointerKey = RecordKey(Tables.settings, "platform", "defaultProvider")
         for _ in 0..<8 {
             var writes: [RecordWrite] = [try provider.putting(if: old == nil ? .recordAbsent : .recordExists)]
@@ -186,7 +183,7 @@ public struct ProviderService: Sendable {
                 writes.append(.update(pointerKey, [.set("providerId", .string(provider.providerId.rawValue)), .add("revision", 1)], orCreate: true, if: unchanged))
             }
             do {
-                return try await records.transact(writes)
+                return try await AuditTrail(records: records).transact(writes, entry)
             } catch RecordStoreError.conditionFailed(let index, _) {
                 if index == 0 { throw ManagementError.notFound }
                 if let pointerIndex, index >= pointerIndex || index > nameIndex { continue }

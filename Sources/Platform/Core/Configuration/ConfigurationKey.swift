@@ -129,6 +129,7 @@ extension ConfigurationKey {
         .init("log.level", .choice(["trace", "debug", "info", "notice", "warning", "error", "critical"]), "info"),
         .init("log.format", .choice(["human", "json"])),
         .init("ops.token", .secret),
+        .init("backup.key", .secret),
         .init("origin.verifySecret", .secret),
 
         .init(variable: "ADMIN_EMAIL", .text, "admin@localhost"),

@@ -39,6 +39,7 @@ extension PlatformConfiguration {
         let log = Log(level: try values.required("log.level"), format: try values.text("log.format").flatMap(LogFormat.init))
         let opsToken = try values.secret("ops.token")
         let originSecret = try values.secret("origin.verifySecret")
+        let backupKey = try values.secret("backup.key")
         let admin = Admin(email: try values.required("ADMIN_EMAIL"), password: try values.secret("ADMIN_PASSWORD"))
         let anthropic = Anthropic(
             apiKey: try values.secret("ANTHROPIC_API_KEY"), authToken: try values.secret("ANTHROPIC_AUTH_TOKEN"),
@@ -48,7 +49,7 @@ extension PlatformConfiguration {
             stage: stage, dataDirectory: dataDirectory, server: server, records: records, queue: queue, scheduler: scheduler, objects: objects,
             live: live, secrets: secrets, compute: compute, identity: identity, postgresURL: postgresURL, awsRegion: awsRegion,
             channels: channels, tools: tools, privateTargets: privateTargets, deletedRetentionDays: deletedDays, limits: limits, log: log,
-            opsToken: opsToken, originVerifySecret: originSecret, admin: admin, anthropic: anthropic, path: path,
+            opsToken: opsToken, originVerifySecret: originSecret, backupKey: backupKey, admin: admin, anthropic: anthropic, path: path,
             entries: values.entries.sorted { order[$0.key, default: 0] < order[$1.key, default: 0] })
         try configuration.check(values)
         return configuration

@@ -142,6 +142,8 @@ public struct PlatformConfiguration: Sendable {
     public var log: Log
     public var opsToken: Secret?
     public var originVerifySecret: Secret?
+    /// What `clawbot backup` encrypts with and `restore` opens with; another one than the master key (SEC-127).
+    public var backupKey: Secret?
     public var admin: Admin
     public var anthropic: Anthropic
 

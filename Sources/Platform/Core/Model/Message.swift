@@ -103,6 +103,10 @@ public struct TraceStep: Codable, Sendable, Hashable {
     public var name: String?
     public var at: Date
     public var durationMs: Int?
+    /// From one time to another; a clock that was set back counts as none.
+    public static func milliseconds(_ start: Date, _ end: Date) -> Int { max(0, Int((end.timeIntervalSince(start) * 1000).rounded())) }
+    /// How many steps of a run are kept: the way of a message, not a log.
+    public static let limit = 200
     public init(_ step: Step, name: String? = nil, at: Date, durationMs: Int? = nil) { self.step = step; self.name = name; self.at = at; self.durationMs = durationMs }
 }
 

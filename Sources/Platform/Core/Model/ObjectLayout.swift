@@ -12,6 +12,10 @@ public struct ObjectLayout: Sendable, Hashable {
     public func workspace(_ group: GroupJID) -> String { botRoot + "workspace/\(group.keySegment)/" }
     public func groupMemory(_ group: GroupJID) -> String { workspace(group) + "CLAUDE.md" }
     public func sessions(_ group: GroupJID) -> String { botRoot + "sessions/\(group.keySegment)/" }
+    /// Earlier contents of memory; never part of a bot's files, of a mount or of a grant.
+    public var sharedVersions: String { "\(userId.rawValue)/versions/shared/" }
+    public var botVersions: String { botRoot + "versions/bot/" }
+    public func groupVersions(_ group: GroupJID) -> String { botRoot + "versions/group-\(group.keySegment)/" }
     public func attachments(_ group: GroupJID) -> String { botRoot + "attachments/\(group.keySegment)/" }
     public func attachments(_ group: GroupJID, _ message: MessageID) -> String { attachments(group) + "\(ObjectKey.segment(message.rawValue))/" }
 }

@@ -62,6 +62,8 @@ public struct Run: Codable, Sendable {
     public var toolWhitelist: ToolWhitelist
     public var maxRunTokens: Int?
     public var usage: TokenUsage
+    /// What it did so far: for a task from its queue on, for a message its model and tool calls (the rest is in the message).
+    public var trace: [TraceStep]?
     /// The final reply as accepted by the gateway: from then on the run is decided and only has to be delivered.
     public var final: FinalReply?
     public var stopped: Bool

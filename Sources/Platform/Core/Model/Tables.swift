@@ -43,6 +43,7 @@ public enum Tables {
     public static let taskStatusIndex = Table.Index("status-index", partition: "taskStatus", sort: "lastActiveAt")
 
     public static let providers = Table("providers")
+    public static let proxyRules = Table("proxyRules")
     public static let settings = Table("settings")
     public static let usage = Table("usage", expires: true)
     public static let events = Table("events", expires: true)
@@ -63,7 +64,7 @@ public enum Tables {
     public static let secrets = Table("secrets")
 
     public static let all: [Table] = [
-        users, bots, channels, groups, messages, tasks, sessions, providers, settings, usage, events, denials, failures, leases, uniques,
+        users, bots, channels, groups, messages, tasks, sessions, providers, proxyRules, settings, usage, events, denials, failures, leases, uniques,
         idempotency, deadLetters, tombstones, refreshTokens, loginAttempts, audit, secrets,
     ]
 }

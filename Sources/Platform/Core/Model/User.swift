@@ -56,6 +56,8 @@ public struct User: Entity {
     public var usageInvocations: Int
     public var slots: [String: Slot]
     public var botCount: Int
+    /// Proxy rules; counted like bots, so that their limit holds under concurrent creates.
+    public var proxyRuleCount: Int?
     public var revision: Int
     public var createdAt: Date
     public var lastLogin: Date?

@@ -25,7 +25,11 @@ public protocol ObjectStore: Sendable {
 /// Chunks of bytes, pulled by the reader.
 public typealias ByteStream = AsyncThrowingStream<Data, any Error>
 
-public enum SignedMethod: Sendable, Hashable { case get, put(contentType: String?, size: Int) }
+public enum SignedMethod: Sendable, Hashable {
+    /// What the store shall answer with, whatever the object was stored as: tenants' bytes must not become active content (SEC-97).
+    case get(contentType: String, disposition: String)
+    case put(contentType: String, size: Int)
+}
 
 public enum ObjectCondition: Sendable, Hashable {
     case matches(etag: String)

@@ -7,7 +7,13 @@ public protocol SecretStore: Sendable {
     func put(_ name: SecretName, _ value: Secret) async throws
     func delete(_ name: SecretName) async throws
     func list(prefix: String) async throws -> [SecretName]
+    /// Deletes every secret under a tenant's prefix (`stage/tenant/`), and the key that they were kept under where they had one.
+    func deleteAll(prefix: String) async throws
     func probe() async throws
+}
+
+extension SecretStore {
+    public func deleteAll(prefix: String) async throws { for name in try await list(prefix: prefix) { try await delete(name) } }
 }
 
 public struct SecretName: Identifier { public let rawValue: String; public init(rawValue: String) { self.rawValue = rawValue } }

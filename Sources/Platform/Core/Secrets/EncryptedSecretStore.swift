@@ -94,6 +94,13 @@ public final class EncryptedSecretStore: SecretStore {
         return names
     }
 
+    public func deleteAll(prefix: String) async throws {
+        for name in try await list(prefix: prefix) { try await delete(name) }
+        let tenant = prefix.hasSuffix("/") ? String(prefix.dropLast()) : prefix
+        defer { dataKeys.drop(tenant) }
+        try await reached { try await self.records.delete(RecordKey(Tables.secrets, "keys", tenant)) }
+    }
+
     public func probe() async throws { _ = try await reached { try await self.records.get(Self.sealKey) } }
 
     // MARK: Rotation

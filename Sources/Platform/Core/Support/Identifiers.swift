@@ -102,6 +102,13 @@ public enum ULID {
         return String(decoding: text, as: UTF8.self)
     }
 
+    /// When an id was made; nil for what is none.
+    public static func time(of text: String) -> Date? {
+        guard isWellFormed(text) else { return nil }
+        let milliseconds = text.utf8.prefix(10).reduce(UInt64(0)) { $0 << 5 | UInt64(alphabet.firstIndex(of: $1) ?? 0) }
+        return Date(timeIntervalSince1970: Double(milliseconds) / 1000)
+    }
+
     public static func isWellFormed(_ text: String) -> Bool {
         let bytes = Array(text.utf8)
         return bytes.count == 26 && bytes[0] >= 0x30 && bytes[0] <= 0x37 && bytes.allSatisfy(alphabet.contains)

@@ -14,6 +14,9 @@ public struct APIServices: Sendable {
     public var files: FileService
     public var providers: ProviderService
     public var tasks: TaskService
+    public var proxyRules: ProxyRuleService
+    public var plans: PlanService
+    public var userDeletion: UserDeletion
     public var chat: any ChatDoor
     public var webhooks: any WebhookDoor
     public var events: any ChatEventSource
@@ -30,12 +33,12 @@ public struct APIServices: Sendable {
 
     public init(
         records: any RecordStore, bots: BotService, channels: ChannelService, groups: GroupService, memory: MemoryService, files: FileService,
-        providers: ProviderService, tasks: TaskService, chat: any ChatDoor, webhooks: any WebhookDoor, events: any ChatEventSource,
+        providers: ProviderService, tasks: TaskService, proxyRules: ProxyRuleService, plans: PlanService, userDeletion: UserDeletion, chat: any ChatDoor, webhooks: any WebhookDoor, events: any ChatEventSource,
         live: (any LiveEvents)?, signIn: (any SignInService)?, users: any UserAdministration, verifier: any TokenVerifier,
         deadLetters: any DeadLetterAdministration, notices: ManagementNotices = ManagementNotices(), keys: PlatformKeys, time: any TimeSource = SystemTime()
     ) {
         self.records = records; self.bots = bots; self.channels = channels; self.groups = groups; self.memory = memory; self.files = files
-        self.providers = providers; self.tasks = tasks; self.chat = chat; self.webhooks = webhooks; self.events = events; self.live = live
+        self.providers = providers; self.tasks = tasks; self.proxyRules = proxyRules; self.plans = plans; self.userDeletion = userDeletion; self.chat = chat; self.webhooks = webhooks; self.events = events; self.live = live
         self.signIn = signIn; self.users = users; self.verifier = verifier; self.deadLetters = deadLetters; self.notices = notices
         self.keys = keys; self.time = time
     }
@@ -45,11 +48,13 @@ public struct APIServices: Sendable {
 public struct DeploymentFacts: Sendable {
     public var version: String
     public var issuer: URL
+    /// What links to this server begin with.
+    public var publicBaseURL: URL
     public var region: String
     public var sandboxed: Bool
     public var hasScheduler: Bool
-    public init(version: String, issuer: URL, region: String = "local", sandboxed: Bool, hasScheduler: Bool = true) {
-        self.version = version; self.issuer = issuer; self.region = region; self.sandboxed = sandboxed; self.hasScheduler = hasScheduler
+    public init(version: String, issuer: URL, publicBaseURL: URL? = nil, region: String = "local", sandboxed: Bool, hasScheduler: Bool = true) {
+        self.version = version; self.issuer = issuer; self.publicBaseURL = publicBaseURL ?? issuer; self.region = region; self.sandboxed = sandboxed; self.hasScheduler = hasScheduler
     }
 }
 
@@ -58,17 +63,19 @@ public struct API: Sendable {
     let services: APIServices
     let facts: DeploymentFacts
     let paging: Paging
+    let links: BlobLinks
     let slots = StreamSlots()
     let logger: Logger
 
     public init(_ services: APIServices, facts: DeploymentFacts, logger: Logger = Logger(label: "api")) {
         self.services = services; self.facts = facts; self.logger = logger
         paging = Paging(keys: services.keys.keys(.cursor))
+        links = BlobLinks(keys: services.keys.keys(.blobLink), publicBaseURL: facts.publicBaseURL)
     }
 
     public var routes: [Route] {
-        bootstrapRoutes + issuerRoutes + accountRoutes + botRoutes + channelRoutes + groupRoutes + taskRoutes + memoryRoutes + fileRoutes
-            + chatRoutes + webhookRoutes + adminUserRoutes + adminProviderRoutes + deadLetterRoutes
+        bootstrapRoutes + issuerRoutes + accountRoutes + botRoutes + channelRoutes + groupRoutes + taskRoutes + memoryRoutes + fileRoutes + blobRoutes
+            + proxyRuleRoutes + chatRoutes + webhookRoutes + adminUserRoutes + adminProviderRoutes + adminReportRoutes + deadLetterRoutes
     }
 
     /// Event streams open on this node.
@@ -134,6 +141,6 @@ public protocol DeadLetterAdministration: Sendable {
     /// Newest first.
     func list(limit: Int, cursor: String?, queue: DeadLetter.Queue?) async throws -> (items: [DeadLetter], cursor: String?)
     /// False when there is none of that id.
-    func redrive(_ id: String) async throws -> Bool
-    func delete(_ id: String) async throws -> Bool
+    func redrive(_ id: String, by: By) async throws -> Bool
+    func delete(_ id: String, by: By) async throws -> Bool
 }

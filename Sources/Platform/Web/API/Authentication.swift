@@ -63,11 +63,11 @@ public enum SignInError: Error, Sendable {
 /// Accounts as administrators handle them.
 public protocol UserAdministration: Sendable {
     /// Returns the new user and, self-hosted, the password to hand over once.
-    func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool, by admin: UserID) async throws -> (user: User, temporaryPassword: Secret?)
+    func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool, by: By) async throws -> (user: User, temporaryPassword: Secret?)
     /// Suspending ends all sessions.
-    func setStatus(_ status: User.Status, of user: UserID, by admin: UserID) async throws
-    func resetPassword(of user: UserID, by admin: UserID) async throws -> Secret?
-    func delete(_ user: UserID, by admin: UserID) async throws
+    func setStatus(_ status: User.Status, of user: UserID, by: By) async throws
+    func resetPassword(of user: UserID, by: By) async throws -> Secret?
+    func delete(_ user: UserID, by: By) async throws
 }
 
 public enum UserAdministrationError: Error, Sendable {

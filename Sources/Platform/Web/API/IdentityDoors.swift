@@ -33,20 +33,22 @@ public struct AccountsDoor: UserAdministration {
     private let isSandboxed: Bool
     public init(accounts: Accounts, isSandboxed: Bool) { self.accounts = accounts; self.isSandboxed = isSandboxed }
 
-    public func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool, by admin: UserID) async throws -> (user: User, temporaryPassword: Secret?) {
+    public func create(email: String, displayName: String?, plan: Plan, isAdmin: Bool, by: By) async throws -> (user: User, temporaryPassword: Secret?) {
         guard isSandboxed else {
             throw ManagementError.invalidState("Agents run without a sandbox here (compute.sandbox: none), so there can be one user only.")
         }
-        let made = try await translated { try await accounts.create(email: email, displayName: displayName, plan: plan, isAdmin: isAdmin, by: admin) }
+        let made = try await translated { try await accounts.create(email: email, displayName: displayName, plan: plan, isAdmin: isAdmin, by: by.userId, requestId: by.requestId) }
         return (made.user, made.temporaryPassword)
     }
-    public func setStatus(_ status: User.Status, of user: UserID, by admin: UserID) async throws {
-        _ = try await translated { try await accounts.setStatus(user, to: status, by: admin) }
+    public func setStatus(_ status: User.Status, of user: UserID, by: By) async throws {
+        _ = try await translated { try await accounts.setStatus(user, to: status, by: Self.admin(by), requestId: by.requestId) }
     }
-    public func resetPassword(of user: UserID, by admin: UserID) async throws -> Secret? {
-        try await translated { try await accounts.resetPassword(user, by: admin) }
+    public func resetPassword(of user: UserID, by: By) async throws -> Secret? {
+        try await translated { try await accounts.resetPassword(user, by: Self.admin(by), requestId: by.requestId) }
     }
-    public func delete(_ user: UserID, by admin: UserID) async throws { try await translated { try await accounts.delete(user, by: admin) } }
+    public func delete(_ user: UserID, by: By) async throws { try await translated { try await accounts.delete(user, by: Self.admin(by), requestId: by.requestId) } }
+
+    private static func admin(_ by: By) -> UserID { by.userId ?? UserID(AuditEntry.system) }
 }
 
 extension TokenPair {

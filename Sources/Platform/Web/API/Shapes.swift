@@ -113,6 +113,41 @@ enum Shapes {
     static let quotaChanges = Shape.record(
         ["maxBots", "maxGroupsPerBot", "maxTasksPerBot", "maxConcurrentAgents", "maxMonthlyTokens"].map { Field($0, .integer(0...1_000_000_000_000)) }, minimum: 1)
 
+    private static let quota = Shape.record(
+        ["maxBots", "maxGroupsPerBot", "maxTasksPerBot", "maxConcurrentAgents", "maxMonthlyTokens"].map { Field($0, .integer(0...1_000_000_000_000), required: true) })
+    static let plans = Shape.record(Plan.allCases.map { Field($0.rawValue, quota, required: true) })
+
+    private static func proxyRuleFields(merging: Bool) -> [Field] {
+        let prefix = TextRule.grammar("/ and 1 to 64 lower-case letters, digits or -", pattern: "^/[a-z0-9-]{1,64}$") { text in
+            text.hasPrefix("/") && (2...65).contains(text.utf8.count)
+                && Characters.all(text.dropFirst()) { Characters.isLower($0) || Characters.isDigit($0) || $0 == 0x2d }
+        }
+        return [
+            Field("name", .text(.name(1...100)), required: !merging), Field("prefix", .text(prefix), required: !merging),
+            Field("target", .text(.line(1...500)), required: !merging),
+            Field("authType", .choice(ProxyRule.Authentication.allCases.map(\.rawValue)), required: !merging),
+            Field("headerName", .text(proxyHeader), nullable: merging), Field("value", .text(.secret), required: !merging),
+        ]
+    }
+    private static let proxyHeader = TextRule.grammar("a header name that is not the connection's own", pattern: "^X-[A-Za-z0-9-]{1,60}$") { name in
+        let lower = name.lowercased()
+        return name.utf8.count <= 100 && name.utf8.allSatisfy { Characters.isWord($0) || "!#$%&'*+.^`|~".utf8.contains($0) }
+            && !["host", "content-length", "transfer-encoding", "connection"].contains(lower) && !lower.hasPrefix("proxy-")
+    }
+    static let newProxyRule = Shape.record(proxyRuleFields(merging: false))
+    static let proxyRuleChanges = Shape.record(proxyRuleFields(merging: true), minimum: 1)
+
+    private static let mediaType = TextRule.grammar("type/subtype, at most 127 characters", pattern: "^(text/plain|image/png|application/pdf)$") { text in
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        return text.utf8.count <= 127 && parts.count == 2 && parts.allSatisfy { part in
+            !part.isEmpty && part.utf8.allSatisfy { Characters.isWord($0) || "!#$&^.+".utf8.contains($0) }
+        }
+    }
+    /// The limit of a size is a matter of 413, not of 400.
+    static let uploadLink = Shape.record([
+        Field("key", .text(API.fileKeyRule), required: true), Field("size", .integer(0...1_000_000_000_000), required: true), Field("contentType", .text(mediaType)),
+    ])
+
     private static let headerName = TextRule.grammar("a header name that is not the connection's own", pattern: "^X-[A-Za-z0-9-]{1,60}$") { name in
         let lower = name.lowercased()
         return name.utf8.count <= 100 && name.utf8.allSatisfy { Characters.isWord($0) || "!#$%&'*+.^`|~".utf8.contains($0) }

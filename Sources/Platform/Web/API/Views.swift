@@ -107,6 +107,21 @@ enum Views {
         return .fields(fields)
     }
 
+    static func proxyRule(_ rule: ProxyRule) -> Value {
+        .fields([
+            "id": .string(rule.ruleId), "name": .string(rule.name), "prefix": .string(rule.prefix), "target": .string(rule.target),
+            "authType": .string(rule.authType.rawValue), "headerName": rule.headerName.map(Value.string), "hasValue": .bool(rule.hasValue),
+            "createdAt": .time(rule.createdAt), "updatedAt": .time(rule.updatedAt),
+        ])
+    }
+
+    static func auditEntry(_ entry: AuditEntry) -> Value {
+        .fields([
+            "id": .string(entry.id), "timestamp": .time(entry.timestamp), "actorId": .string(entry.actorId), "action": .string(entry.action),
+            "target": entry.target.map(Value.string), "requestId": entry.requestId.map(Value.string),
+        ])
+    }
+
     static func deadLetter(_ letter: DeadLetter) -> Value {
         .fields([
             "id": .string(letter.id), "queue": .string(letter.queue.rawValue), "kind": .string(letter.kind),

@@ -39,7 +39,7 @@ extension API {
         }
         guard !keys.isEmpty || !content.allSatisfy(\.isWhitespace) else { throw Problem.invalid("content", "May not be blank without attachments.") }
         do {
-            let active = bot.status == .paused ? bot : try await services.channels.ensureWebChat(of: bot)
+            let active = bot.status == .paused ? bot : try await services.channels.ensureWebChat(of: bot, by: call.by)
             let accepted = try await services.chat.send(
                 user: try call.user, bot: active, content: content, conversationId: call.body["conversationId"]?.string ?? "main", attachments: keys,
                 idempotencyKey: call.header(.idempotencyKey))

@@ -4,17 +4,17 @@ import Platform
 /// The agent gateway's routes as the OpenAPI document tells them (API.md §6.3). ``GatewayRoutes`` serves them; a test holds the two together.
 enum GatewayContract {
     static let declarations: [RouteDeclaration] = [
-        route(.post, "/replies", "Hands a reply or a file over for delivery; idempotent by sequence.", .raw(limit: 1 << 20), [.accepted(.object([("messageId", .text)]))], [.idempotencyMismatch]),
+        route(.post, "/replies", "Hands a reply or a file over for delivery; idempotent by sequence.", .json(.anyObject, limit: 1 << 20), [.accepted(.object([("messageId", .text)]))], [.idempotencyMismatch]),
         route(.post, "/events", "Live deltas, tool activity and heartbeats as NDJSON; may stay open.", .stream(limit: .max), [.noContent]),
         route(.get, "/inbox", "Messages that wait behind this run.", answers: [.ok(.object([("messages", .list(.anything))]))]),
         route(
             .get, "/history", "This conversation's stored messages, newest first.",
             query: .page(.text("query", "Words to look for.", .line(1...200)), .text("before", "A timestamp.", .line(1...40))), answers: [.page(Schemas.message)]),
         route(.get, "/tasks", "This conversation's tasks.", query: .page(), answers: [.page(Schemas.task)]),
-        route(.post, "/tasks", "Plans a task.", .raw(limit: 256 << 10), [.created(Schemas.task, headers: [])], [.quotaExceeded]),
+        route(.post, "/tasks", "Plans a task.", .json(.anyObject), [.created(Schemas.task, headers: [])], [.quotaExceeded]),
         route(.get, "/tasks/{taskId}", "A task.", answers: [.ok(Schemas.task)]),
-        route(.put, "/tasks/{taskId}", "Changes a task.", .raw(limit: 256 << 10), [.ok(Schemas.task)], [.invalidState]),
-        route(.patch, "/tasks/{taskId}", "Changes a task.", .raw(limit: 256 << 10), [.ok(Schemas.task)], [.invalidState]),
+        route(.put, "/tasks/{taskId}", "Changes a task.", .json(.anyObject), [.ok(Schemas.task)], [.invalidState]),
+        route(.patch, "/tasks/{taskId}", "Changes a task.", .json(.anyObject), [.ok(Schemas.task)], [.invalidState]),
         route(.delete, "/tasks/{taskId}", "Deletes a task.", answers: [.noContent]),
         route(
             .get, "/objects", "Objects under one of the grant's prefixes, all levels.", query: .page(.text("prefix", "A full prefix.", .line(1...1025))),
@@ -23,9 +23,15 @@ enum GatewayContract {
         route(.put, "/objects/{objectKey…}", "Writes an object whole.", .stream(limit: 100 << 20), [.ok(.anything), .created(.anything, headers: ["ETag"])], [.preconditionFailed]),
         route(.delete, "/objects/{objectKey…}", "Deletes an object.", answers: [.noContent]),
         route(.post, "/object-access", "Fresh scoped credentials of the object store, where there are any.", answers: [.ok(.anything)], problems: [.notFound]),
-        route(.post, "/model/v1/messages", "A model call in the shape of the Messages API, streamed.", .raw(limit: 32 << 20), [.bytes("*/*")], [.upstreamFailed, .upstreamTimeout]),
-        route(.post, "/model/v1/messages/count_tokens", "Counts a request's tokens.", .raw(limit: 32 << 20), [.bytes("*/*")], [.upstreamFailed, .upstreamTimeout]),
+        model("/model/v1/messages", "A model call in the shape of the Messages API, streamed."),
+        model("/model/v1/messages/count_tokens", "Counts a request's tokens."),
     ]
+
+    private static func model(_ path: String, _ summary: String) -> RouteDeclaration {
+        var declaration = route(.post, path, summary, .json(.anyObject, limit: 32 << 20), [.bytes("*/*")], [.upstreamFailed, .upstreamTimeout])
+        declaration.refusesAsModel = true
+        return declaration
+    }
 
     private static func route(
         _ method: HTTPRequest.Method, _ path: String, _ summary: String, _ body: RouteDeclaration.Body = .none, _ answers: [RouteDeclaration.Outcome],

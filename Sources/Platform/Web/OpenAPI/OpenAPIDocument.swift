@@ -54,6 +54,12 @@ struct OpenAPIDocument: Sendable {
                 all[String(outcome.status)] = .object(response)
             }
             for status in Self.refusals(of: declaration) where all[String(status)] == nil {
+                if declaration.refusesAsModel {
+                    all[String(status)] = [
+                        "description": .string(Self.phrase(status)), "content": ["application/json": ["schema": Schemas.modelError.json(&schemas)]],
+                    ]
+                    continue
+                }
                 problems.insert(status)
                 all[String(status)] = ["$ref": .string("#/components/responses/problem-\(status)")]
             }
@@ -104,7 +110,9 @@ struct OpenAPIDocument: Sendable {
             case .none: return nil
             case .json(let shape, _):
                 if case .record(let fields, _) = shape, fields.isEmpty { return nil }
-                return ["required": true, "content": ["application/json": ["schema": shape.json]]]
+                // A `{}` may be left out.
+                let required: Bool = if case .record(let fields, let minimum) = shape { minimum > 0 || fields.contains(where: \.required) } else { true }
+                return ["required": .bool(required), "content": ["application/json": ["schema": shape.json]]]
             case .raw, .stream: return ["required": true, "content": ["application/octet-stream": ["schema": ["type": "string", "format": "binary"]]]]
             }
         }
@@ -165,6 +173,7 @@ struct OpenAPIDocument: Sendable {
             switch name {
             case "channelType", "type": ["type": "string", "enum": .array(ChannelType.allCases.map { .string($0.rawValue) })]
             case "botId", "taskId", "providerId", "versionId": ["type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"]
+            case "token": ["type": "string", "minLength": 1, "maxLength": 4096]
             default: ["type": "string", "minLength": 1, "maxLength": 200]
             }
         }

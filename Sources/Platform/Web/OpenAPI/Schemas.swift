@@ -17,6 +17,8 @@ enum Schemas {
         ],
     ]
 
+    static let modelError = Schema.named("ModelError", .object([("type", .text), ("error", .object([("type", .text), ("message", .text)]))]))
+
     static let config = Schema.object(
         [
             ("version", .text), ("authMode", .choice(["oidc", "cognito"])), ("issuer", .text), ("region", .text), ("channelTypes", .list(.text)),
@@ -126,12 +128,31 @@ enum Schemas {
     static let memory = Schema.named("Memory", .object([("content", .text), ("size", .integer)], optional: [("updatedAt", .time)]))
     static let fileEntry = Schema.named("FileEntry", .object([("key", .text), ("name", .text), ("isFolder", .boolean)],
         optional: [("size", .integer), ("lastModified", .time), ("etag", .text)]))
+    private static let versionFields: [(String, Schema)] = [("versionId", .text), ("size", .integer), ("createdAt", .time), ("by", .choice(["owner", "agent"]))]
+    static let memoryVersion = Schema.named("MemoryVersion", .object(versionFields, optional: [("invocationId", .text)]))
+    static let memoryVersionContent = Schema.joined(memoryVersion, .object([("content", .text)]))
+    static let preview = Schema.named("FilePreview", .object(
+        [
+            ("key", .text), ("size", .integer), ("contentType", .text), ("lastModified", .time), ("etag", .text),
+            ("previewKind", .choice(["text", "markdown", "html", "image", "binary"])), ("truncated", .boolean),
+        ], optional: [("content", .text)]))
+    static let uploadLink = Schema.object([("url", .text), ("method", .choice(["PUT"])), ("headers", .map(.text)), ("expiresAt", .time), ("expiresIn", .integer)])
+    static let downloadLink = Schema.object([("url", .text), ("expiresAt", .time), ("expiresIn", .integer)])
+    static let proxyRule = Schema.named("ProxyRule", .object(
+        [
+            ("id", .text), ("name", .text), ("prefix", .text), ("target", .text), ("authType", .choice(ProxyRule.Authentication.allCases.map(\.rawValue))),
+            ("hasValue", .boolean), ("createdAt", .time), ("updatedAt", .time),
+        ], optional: [("headerName", .text)]))
     static let storedFile = Schema.named("StoredFile", .object([("key", .text), ("size", .integer), ("etag", .text), ("lastModified", .time)], optional: [("contentType", .text)]))
 
     // MARK: Administration and operations
 
     static let createdUser = Schema.joined(user, .object([], optional: [("temporaryPassword", .text)]))
     static let temporaryPassword = Schema.object([], optional: [("temporaryPassword", .text)])
+    static let plans = Schema.named("Plans", .object(Plan.allCases.map { ($0.rawValue, quota) }))
+    static let userUsage = Schema.object([("userId", .text), ("email", .text), ("tokens", .integer), ("invocations", .integer)])
+    static let auditEntry = Schema.named("AuditEntry", .object([("id", .text), ("timestamp", .time), ("actorId", .text), ("action", .text)],
+        optional: [("target", .text), ("requestId", .text)]))
     static let deadLetter = Schema.named("DeadLetter", .object(
         [("id", .text), ("queue", .choice(["inbound", "replies"])), ("kind", .text), ("reason", .text), ("receiveCount", .integer), ("firstSeenAt", .time), ("deadAt", .time)],
         optional: [("userId", .text), ("botId", .text), ("groupJid", .text)]))

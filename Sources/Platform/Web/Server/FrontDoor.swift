@@ -60,13 +60,13 @@ public struct FrontDoor: HTTPResponder {
         let started = ContinuousClock.now
         let requestId = Self.requestId(request.headers[.xRequestID])
         var logger = logger
-        logger[metadataKey: "request"] = .string(requestId)
+        logger[metadataKey: "requestId"] = .string(requestId)
         let path = request.uri.path
         var limited: [RateLimits.Verdict] = []
         var response: Response
         var slug: Problem.Slug?
         do {
-            response = try await answer(request, context, requestId, logger, &limited)
+            response = try await LogContext.with(["requestId": requestId]) { try await answer(request, context, requestId, logger, &limited) }
         } catch {
             let problem: Problem
             if let known = ProblemMapping.problem(for: error) {
@@ -137,8 +137,10 @@ public struct FrontDoor: HTTPResponder {
         var caller: Caller?
         let isAdminPath = path.hasPrefix("/api/admin/") || path == "/api/admin"
         if isAdminPath {
-            caller = try await authenticate(request, address, &limited)
-            guard caller?.identity.isAdmin == true else { throw Problem.forbidden }
+            let signedIn = try await authenticate(request, address, &limited)
+            try take(.api, signedIn.userId.rawValue, &limited)
+            guard signedIn.identity.isAdmin else { throw Problem.forbidden }
+            caller = signedIn
         }
         let route: Route, parameters: [String: String]
         switch table.find(path, request.method) {
@@ -161,8 +163,9 @@ public struct FrontDoor: HTTPResponder {
             for bucket in declaration.buckets.isEmpty ? [.open] : declaration.buckets { try take(bucket, address, &limited) }
             if request.headers[.authorization] != nil { caller = try await authenticate(request, address, &limited) }
         case .user, .admin:
+            let counted = caller != nil
             if caller == nil { caller = try await authenticate(request, address, &limited) }
-            if let caller { for bucket in [.api] + declaration.buckets { try take(bucket, caller.userId.rawValue, &limited) } }
+            if let caller { for bucket in (counted ? [] : [.api]) + declaration.buckets { try take(bucket, caller.userId.rawValue, &limited) } }
             if declaration.access == .admin, caller?.identity.isAdmin != true { throw Problem.forbidden }
         case .ownProof, .grant:
             let failures = limits.take(.open, address, counting: false)
@@ -170,7 +173,6 @@ public struct FrontDoor: HTTPResponder {
             for bucket in declaration.buckets { try take(bucket, declaration.template + "/" + parameters.sorted { $0.key < $1.key }.map(\.value).joined(separator: "/"), &limited) }
         }
 
-        guard let query = PathText.query(request.uri.query) else { throw Problem.invalid("query", "The query string is not well-formed.") }
         let channel = context.channel
         var call = Call(
             request: request, requestId: requestId, route: route.template, parameters: parameters, query: [:], address: address,
@@ -178,6 +180,7 @@ public struct FrontDoor: HTTPResponder {
         do {
             let handler = try await route.prepare(call)
             try await readBody(of: declaration, into: &call)
+            guard let query = PathText.query(request.uri.query) else { throw Problem.invalid("query", "The query string is not well-formed.") }
             switch declaration.query {
             case .any: call.query = query
             case .parameters(let known): call.query = try QueryParameter.check(known, query)
@@ -187,7 +190,8 @@ public struct FrontDoor: HTTPResponder {
                 return try await idempotency.run(ready, key, showOnce: declaration.showOnce) { try await handler(ready) }.response(head: isHead)
             }
             return try await handler(ready).response(head: isHead)
-        } catch let problem as Problem where problem.slug == .badSignature {
+        } catch let problem as Problem where problem.slug == .badSignature || declaration.access == .ownProof && problem.slug == .forbidden {
+            // A failed proof counts like a failed log-in.
             _ = limits.take(.open, address)
             throw problem
         }

@@ -8,13 +8,17 @@ public final class Readiness: Sendable {
     public struct Check: Sendable {
         public var name: String
         public var critical: Bool
-        /// Throws when it is down.
+        /// Throws when it is down, ``Degraded`` when it works in part.
         public var probe: @Sendable () async throws -> Void
         public init(_ name: String, critical: Bool, probe: @escaping @Sendable () async throws -> Void) {
             self.name = name; self.critical = critical; self.probe = probe
         }
     }
-    private struct Outcome: Sendable { var ok: Bool; var latency: Duration }
+    /// Thrown by a probe of something that works in part.
+    public struct Degraded: Error { public init() {} }
+
+    private enum Status: String { case ok, degraded, down }
+    private struct Outcome: Sendable { var status: Status; var latency: Duration }
     private struct State { var draining = false; var cached: (at: Date, ready: Bool, body: Value)? }
 
     private static let cacheFor = 5.0
@@ -55,14 +59,14 @@ public final class Readiness: Sendable {
             for await (index, outcome) in group { found[index] = outcome }
             return found
         }
-        let rows = checks.enumerated().map { index, check in (check, outcomes[index] ?? Outcome(ok: false, latency: .zero)) }
-        let ready = rows.allSatisfy { $0.1.ok || !$0.0.critical }
-        let status = !ready ? "not_ready" : rows.allSatisfy(\.1.ok) ? "ready" : "degraded"
+        let rows = checks.enumerated().map { index, check in (check, outcomes[index] ?? Outcome(status: .down, latency: .zero)) }
+        let ready = rows.allSatisfy { $0.1.status != .down || !$0.0.critical }
+        let status = !ready ? "not_ready" : rows.allSatisfy { $0.1.status == .ok } ? "ready" : "degraded"
         return (ready, .object([
             "status": .string(status),
             "checks": .array(rows.map { check, outcome in
                 .object([
-                    "name": .string(check.name), "status": outcome.ok ? "ok" : "down", "critical": .bool(check.critical),
+                    "name": .string(check.name), "status": .string(outcome.status.rawValue), "critical": .bool(check.critical),
                     "latencyMs": .int(outcome.latency.milliseconds),
                 ])
             }),
@@ -71,13 +75,13 @@ public final class Readiness: Sendable {
 
     private static func run(_ check: Check) async -> Outcome {
         let clock = ContinuousClock(), start = clock.now
-        let ok = await withTaskGroup(of: Bool.self) { group in
-            group.addTask { do { try await check.probe(); return true } catch { return false } }
-            group.addTask { do { try await Task.sleep(for: probeLimit) } catch { return false }; return false }
-            let first = await group.next() ?? false
+        let status = await withTaskGroup(of: Status.self) { group in
+            group.addTask { do { try await check.probe(); return .ok } catch is Degraded { return .degraded } catch { return .down } }
+            group.addTask { try? await Task.sleep(for: probeLimit); return .down }
+            let first = await group.next() ?? .down
             group.cancelAll()
             return first
         }
-        return Outcome(ok: ok, latency: clock.now - start)
+        return Outcome(status: status, latency: clock.now - start)
     }
 }

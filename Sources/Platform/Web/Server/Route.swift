@@ -81,6 +81,8 @@ public struct RouteDeclaration: Sendable {
     public let answers: [Outcome]
     /// Refusals besides those that follow from the declaration itself.
     public let problems: [Problem.Slug]
+    /// Whether refusals come in the Messages API's own shape, so that its SDKs understand them.
+    public var refusesAsModel = false
 
     public init(
         _ method: HTTPRequest.Method, _ template: String, _ summary: String = "", access: Access = .user, buckets: [RateLimits.Bucket] = [], query: Query = [],
@@ -108,7 +110,7 @@ public struct QueryParameter: Sendable {
     static let page = [
         QueryParameter(name: "limit", about: "Entries of a page; 50 when absent.", rule: .integer(1...Paging.maximum), required: false),
         // What it holds is sealed: looked at only where it is opened, and then a problem of its own.
-        QueryParameter(name: "cursor", about: "`nextCursor` of the page before.", rule: .text(TextRule(bytes: 0...4096, verbatim: true, allowsBlank: true)), required: false),
+        QueryParameter(name: "cursor", about: "`nextCursor` of the page before.", rule: .text(TextRule(bytes: 1...4096, verbatim: true, allowsBlank: true)), required: false),
     ]
 
     /// The checked values of the declared parameters; each may be given once.
@@ -143,7 +145,7 @@ public struct QueryParameter: Sendable {
 /// ```swift
 /// Route(.put, "/api/bots/{botId}", "Changes a bot.", body: .json(BotShapes.merge), answers: [.ok(Schemas.bot)],
 ///       resource: { call in try await bots.get(call.user, call.bot) },
-///       handle: { call, bot in .json(try await view(bots.update(bot, call.body))) })
+///       handle: { call, bot in .json(try await view(bots.update(bot, call.body, by: call.by))) })
 /// ```
 public struct Route: Sendable {
     public typealias Access = RouteDeclaration.Access
@@ -233,6 +235,8 @@ public struct Call: Sendable {
             return caller.userId
         }
     }
+    /// Who changes something with this request, for the audit trail.
+    var by: By { get throws { By(try user, requestId: requestId) } }
     public func parameter(_ name: String) -> String { parameters[name] ?? "" }
     public var botId: BotID { BotID(parameter("botId")) }
     public func header(_ name: HTTPField.Name) -> String? { request.headers[name] }

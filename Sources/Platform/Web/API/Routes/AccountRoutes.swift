@@ -15,7 +15,7 @@ extension API {
             },
             Route(
                 .get, "/api/usage", "A month's tokens by bot, model and day.",
-                query: [.text("month", "YYYY-MM, UTC; the current one when absent.", .grammar("YYYY-MM, not in the future", pattern: "^20[0-9]{2}-(0[1-9]|1[0-2])$") { isMonth($0) })],
+                query: .parameters([monthParameter]),
                 answers: [.ok(Schemas.usage)]
             ) { call in try await usage(call) },
             Route(.get, "/api/providers", "Model providers that bots may use, by name.", query: .page(), answers: [.page(Schemas.publicProvider)]) { call in
@@ -30,6 +30,10 @@ extension API {
     func account(_ id: UserID) async throws -> User {
         guard let user = try await services.records.get(User.self, User.key(id)), user.status != .deleted else { throw Problem.unauthenticated }
         return user
+    }
+
+    var monthParameter: QueryParameter {
+        .text("month", "YYYY-MM, UTC; the current one when absent.", .grammar("YYYY-MM, not in the future", pattern: "^20[0-9]{2}-(0[1-9]|1[0-2])$") { isMonth($0) })
     }
 
     /// `YYYY-MM` that has begun.
@@ -56,6 +60,7 @@ extension API {
                 deleted.invocations += share.invocations
             }
         }
+        rows.removeAll { $0.id == "deleted" }
         rows.sort { ($0.share.tokens, $1.id) > ($1.share.tokens, $0.id) }
         if deleted.invocations > 0 { rows.append(("deleted", "deleted", deleted)) }
         return .json(.object([

@@ -15,7 +15,7 @@ extension API {
                 .post, path, "Adds a provider; its key is kept encrypted and never shown.", access: .admin, body: .json(Shapes.newProvider), idempotent: true,
                 answers: [.created(Schemas.provider)], problems: [.alreadyExists]
             ) { call in
-                let provider = try await services.providers.create(call.body, apiKey: call.body["apiKey"]?.string.map { Secret($0) })
+                let provider = try await services.providers.create(call.body, apiKey: call.body["apiKey"]?.string.map { Secret($0) }, by: call.by)
                 return .created(Views.provider(provider), at: "\(path)/\(provider.providerId.rawValue)")
             },
             Route(.get, path + "/{providerId}", "A provider.", access: .admin, answers: [.ok(Schemas.provider)], resource: someProvider) { _, provider in .json(Views.provider(provider)) },
@@ -28,8 +28,8 @@ extension API {
                     "detail": result.detail.map(Value.string),
                 ]))
             },
-            Route(.delete, path + "/{providerId}", "Removes a provider that no bot uses.", access: .admin, answers: [.noContent], problems: [.inUse], resource: someProvider) { _, provider in
-                try await services.providers.delete(provider)
+            Route(.delete, path + "/{providerId}", "Removes a provider that no bot uses.", access: .admin, answers: [.noContent], problems: [.inUse], resource: someProvider) { call, provider in
+                try await services.providers.delete(provider, by: call.by)
                 return .noContent
             },
         ]
@@ -37,7 +37,7 @@ extension API {
                 path + "/{providerId}", "Changes a provider; apiKey: null removes the key.", access: .admin, body: .json(Shapes.providerChanges),
                 answers: [.ok(Schemas.provider)], problems: [.inUse, .alreadyExists], resource: someProvider) { call, provider in
                 let key: Secret?? = call.body["apiKey"].map { $0.string.map { Secret($0) } }
-                return .json(Views.provider(try await services.providers.update(provider, call.body, apiKey: key)))
+                return .json(Views.provider(try await services.providers.update(provider, call.body, apiKey: key, by: call.by)))
             }
     }
 

@@ -21,8 +21,8 @@ extension API {
                 try await answering {
                     let created = try await services.users.create(
                         email: (call.body["email"]?.string ?? "").lowercased(), displayName: call.body["displayName"]?.string,
-                        plan: call.body["plan"]?.string.flatMap(Plan.init) ?? .free, isAdmin: call.body["isAdmin"]?.bool ?? false, by: try call.user)
-                    var fields = try view(created.user).object ?? [:]
+                        plan: call.body["plan"]?.string.flatMap(Plan.init) ?? .free, isAdmin: call.body["isAdmin"]?.bool ?? false, by: call.by)
+                    var fields = try view(await services.plans.adopt(created.user)).object ?? [:]
                     if let password = created.temporaryPassword { fields["temporaryPassword"] = .string(password.reveal()) }
                     return .created(.object(fields), at: "\(path)/\(created.user.userId.rawValue)")
                 }
@@ -32,14 +32,14 @@ extension API {
                 .put, path + "/{userId}/plan", "Puts a user on a plan; the quota becomes that plan's.", access: .admin, body: .json(Shapes.plan), answers: [.ok(Schemas.user)],
                 resource: someUser) { call, user in
                 let plan = call.body["plan"]?.string.flatMap(Plan.init) ?? .free
-                return .json(try view(await change(user, [.set("plan", .string(plan.rawValue)), .set("quota", try Value(encoding: Quota.standard(plan)))])))
+                return .json(try view(await services.plans.move(user, to: plan, by: call.by)))
             },
             Route(
                 .put, path + "/{userId}/status", "Suspends a user (sessions end, agents stop) or lets them back in.", access: .admin, body: .json(Shapes.userStatus),
                 answers: [.ok(Schemas.user)], problems: [.selfModification, .lastAdmin, .upstreamFailed], resource: someUser) { call, user in
                 try await answering {
                     let status = call.body["status"]?.string.flatMap(User.Status.init) ?? .active
-                    try await services.users.setStatus(status, of: user.userId, by: try call.user)
+                    try await services.users.setStatus(status, of: user.userId, by: call.by)
                     await services.notices.userChanged(user.userId)
                     return .json(try view(await someUser(call)))
                 }
@@ -48,7 +48,7 @@ extension API {
                 .post, path + "/{userId}/reset-password", "Ends all sessions; the temporary password is shown once.", access: .admin, body: .json(Shapes.empty),
                 answers: [.ok(Schemas.temporaryPassword)], problems: [.upstreamFailed], resource: someUser) { call, user in
                 try await answering {
-                    let password = try await services.users.resetPassword(of: user.userId, by: try call.user)
+                    let password = try await services.users.resetPassword(of: user.userId, by: call.by)
                     return .json(.fields(["temporaryPassword": password.map { .string($0.reveal()) }]))
                 }
             },
@@ -56,13 +56,8 @@ extension API {
                 .delete, path + "/{userId}", "Deletes a user and their bots; data is purged later.", access: .admin, answers: [.noContent],
                 problems: [.selfModification, .lastAdmin, .upstreamFailed], resource: someUser) { call, user in
                 try await answering {
-                    try await services.users.delete(user.userId, by: try call.user)
-                    var cursor: String?
-                    repeat {
-                        let page = try await services.bots.list(user.userId, limit: 100, cursor: cursor)
-                        for bot in page.items { try await services.bots.delete(bot) }
-                        cursor = page.cursor
-                    } while cursor != nil
+                    let by = try call.by
+                    try await services.userDeletion.delete(user.userId, by: by) { try await services.users.delete(user.userId, by: by) }
                     await services.notices.userChanged(user.userId)
                     return .noContent
                 }
@@ -70,8 +65,7 @@ extension API {
         ]
             + Route.merge(
                 path + "/{userId}/quota", "Changes single limits of a user.", access: .admin, body: .json(Shapes.quotaChanges), answers: [.ok(Schemas.user)], resource: someUser) { call, user in
-                let changes = call.body.sorted { $0.key < $1.key }.map { Change.set(Path("quota").appending($0.key), $0.value) }
-                return .json(try view(await change(user, changes)))
+                .json(try view(await services.plans.change(user, limits: call.body, by: call.by)))
             }
     }
 
@@ -85,19 +79,17 @@ extension API {
         return user
     }
 
-    private func change(_ user: User, _ changes: [Change]) async throws -> User {
-        let changed = try User(record: await services.records.update(user.key, changes + [.add("revision", 1)], if: .recordExists))
-        await services.notices.userChanged(user.userId)
-        return changed
-    }
-
     private func listUsers(_ call: Call) async throws -> Answer {
         let status = call.choice("status", UserStatus.self), plan = call.choice("plan", Plan.self)
         let query = call.text("query")
         let page = try paging.request(call, filters: [status?.rawValue, plan?.rawValue, query])
         var filters: [Condition] = [status.map { .equals("status", .value(.string($0.rawValue))) } ?? .notEquals("status", "deleted")]
         if let plan { filters.append(.equals("plan", .value(.string(plan.rawValue)))) }
-        if let query { filters.append(.or([.beginsWith("emailLower", query.lowercased()), .beginsWith("displayName", query)])) }
+        if let query {
+            // Names are stored as written: the usual ways to write one are tried.
+            let names = Set([query, query.lowercased(), query.uppercased(), query.capitalized])
+            filters.append(.or([.beginsWith("emailLower", query.lowercased())] + names.sorted().map { .beginsWith("displayName", $0) }))
+        }
         let found = try await services.records.query(
             User.self,
             RecordQuery(Tables.users, index: Tables.createdIndex, partition: "user", filter: .and(filters), descending: true, limit: page.limit, cursor: page.cursor))

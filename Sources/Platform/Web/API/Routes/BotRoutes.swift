@@ -26,9 +26,8 @@ extension API {
                 let page = try paging.request(call, filters: [status?.rawValue])
                 let found = try await services.bots.list(
                     try call.user, status: status.flatMap { Bot.Status(rawValue: $0.rawValue) }, limit: page.limit, cursor: page.cursor)
-                var items: [Value] = []
-                for bot in found.items { items.append(try await view(bot)) }
-                return paging.answer(items, found.cursor, page)
+                let channels = try await services.channels.list(of: found.items.map(\.botId))
+                return paging.answer(try found.items.map { try Views.bot($0, channels: channels[$0.botId] ?? []) }, found.cursor, page)
             },
             Route(
                 .post, "/api/bots", "Makes a bot.", body: .json(Shapes.newBot), idempotent: true, answers: [.created(Schemas.bot)], problems: [.quotaExceeded]
@@ -43,8 +42,8 @@ extension API {
                 ]))
             },
             Route(.get, "/api/bots/{botId}", "A bot.", answers: [.ok(Schemas.bot)], resource: ownBot) { _, bot in .json(try await view(bot)) },
-            Route(.delete, "/api/bots/{botId}", "Deletes a bot with its channels and schedules; data is purged later.", answers: [.noContent], resource: ownBot) { _, bot in
-                try await services.bots.delete(bot)
+            Route(.delete, "/api/bots/{botId}", "Deletes a bot with its channels and schedules; data is purged later.", answers: [.noContent], resource: ownBot) { call, bot in
+                try await services.bots.delete(bot, by: call.by)
                 return .noContent
             },
             Route(
@@ -63,7 +62,7 @@ extension API {
         ]
             + Route.merge(
                 "/api/bots/{botId}", "Changes a bot.", body: .json(Shapes.botChanges), answers: [.ok(Schemas.bot)], problems: [.invalidState], resource: ownBot) { call, bot in
-                .json(try await view(services.bots.update(bot, call.body)))
+                .json(try await view(services.bots.update(bot, call.body, by: call.by)))
             }
     }
 

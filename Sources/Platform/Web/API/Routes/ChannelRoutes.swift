@@ -19,7 +19,7 @@ extension API {
                 problems: [.alreadyExists, .credentialsRejected, .upstreamFailed, .upstreamTimeout], resource: ownBot) { call, bot in
                 let type = ChannelType(rawValue: call.body["channelType"]?.string ?? "") ?? .web
                 let (credentials, config) = try settings(type, call.body)
-                let connected = try await services.channels.connect(bot, type, credentials: credentials ?? [:], config: config ?? [:])
+                let connected = try await services.channels.connect(bot, type, credentials: credentials ?? [:], config: config ?? [:], by: call.by)
                 return .created(view(connected), at: "/api/bots/\(bot.botId.rawValue)/channels/\(type.rawValue)")
             },
             Route(.get, path + "/{channelType}", "A channel.", answers: [.ok(Schemas.channel)], resource: ownChannel) { _, found in .json(view(found.channel)) },
@@ -29,8 +29,8 @@ extension API {
                 let result = try await services.channels.test(found.channel)
                 return .json(.fields(["ok": .bool(result.ok), "checkedAt": .time(result.checkedAt), "detail": result.detail.map(Value.string)]))
             },
-            Route(.delete, path + "/{channelType}", "Disconnects a channel; conversations stay.", answers: [.noContent], resource: ownChannel) { _, found in
-                try await services.channels.delete(found.channel, of: found.bot)
+            Route(.delete, path + "/{channelType}", "Disconnects a channel; conversations stay.", answers: [.noContent], resource: ownChannel) { call, found in
+                try await services.channels.delete(found.channel, of: found.bot, by: call.by)
                 return .noContent
             },
         ]
@@ -38,7 +38,7 @@ extension API {
                 path + "/{channelType}", "Changes credentials (a complete set) or settings.", buckets: [.provider], body: .json(Shapes.channelChanges),
                 answers: [.ok(Schemas.connectedChannel)], problems: [.invalidState, .credentialsRejected, .upstreamFailed, .upstreamTimeout], resource: ownChannel) { call, found in
                 let (credentials, config) = try settings(found.channel.channelType, call.body)
-                return .json(view(try await services.channels.update(found.bot, found.channel, credentials: credentials, config: config)))
+                return .json(view(try await services.channels.update(found.bot, found.channel, credentials: credentials, config: config, by: call.by)))
             }
     }
 

@@ -21,11 +21,11 @@ extension API {
                 .post, path + "/{id}/redrive", "Sends one again; it is still answered at most once.", access: .admin, body: .json(Shapes.empty), answers: [.accepted(Schemas.id)]
             ) { call in
                 let id = call.parameter("id")
-                guard try await services.deadLetters.redrive(id) else { throw Problem.notFound }
+                guard try await services.deadLetters.redrive(id, by: call.by) else { throw Problem.notFound }
                 return .json(.object(["id": .string(id)]), status: 202)
             },
             Route(.delete, path + "/{id}", "Forgets one.", access: .admin, answers: [.noContent]) { call in
-                guard try await services.deadLetters.delete(call.parameter("id")) else { throw Problem.notFound }
+                guard try await services.deadLetters.delete(call.parameter("id"), by: call.by) else { throw Problem.notFound }
                 return .noContent
             },
         ]

@@ -31,15 +31,8 @@ extension API {
                 if let encoding = call.header(.contentEncoding), encoding.lowercased() != "identity" {
                     throw Problem(.unsupportedMediaType, "Compressed bodies are not taken.")
                 }
-                let stored = try await services.files.put(
-                    bot, key, FileBytes.incoming(call.request, limit: FileService.maximumBytes), contentType: FileBytes.mediaType(call.header(.contentType)),
-                    if: try EntityTags.condition(call))
-                return .json(
-                    .fields([
-                        "key": .string(key), "size": .int(stored.info.size), "contentType": stored.info.contentType.map(Value.string),
-                        "etag": .string(stored.info.etag), "lastModified": .time(stored.info.lastModified),
-                    ]),
-                    status: stored.created ? 201 : 200, headers: EntityTags.header(stored.info.etag))
+                return try await store(
+                    call, bot, key, FileBytes.incoming(call.request, limit: FileService.maximumBytes), contentType: FileBytes.mediaType(call.header(.contentType)))
             },
             Route(
                 .delete, path, "Deletes a file.", query: [Self.keyParameter], answers: [.noContent], problems: [.preconditionFailed], resource: ownBot) { call, bot in
@@ -50,14 +43,13 @@ extension API {
     }
 
     /// Verbatim: a key that differs by a space is another key.
-    static let keyParameter = QueryParameter.text(
-        "key", "The file.",
-        TextRule(
-            bytes: 1...1024, verbatim: true,
-            grammar: (
-                "a file key: relative, without empty, . or .. segments, at most 1024 bytes", "^[A-Za-z0-9_-]{1,20}(/[A-Za-z0-9_-]{1,20}){0,3}$",
-                { ObjectKey.isWellFormed($0) }
-            )), required: true)
+    static let fileKeyRule = TextRule(
+        bytes: 1...1024, verbatim: true,
+        grammar: (
+            "a file key: relative, without empty, . or .. segments, at most 1024 bytes", "^[A-Za-z0-9_-]{1,20}(/[A-Za-z0-9_-]{1,20}){0,3}$",
+            { ObjectKey.isWellFormed($0) }
+        ))
+    static let keyParameter = QueryParameter.text("key", "The file.", fileKeyRule, required: true)
 
     func fileKey(_ call: Call) -> String { call.text("key") ?? "" }
 
@@ -74,8 +66,20 @@ extension API {
     }
 
     private func raw(_ call: Call, _ bot: Bot) async throws -> Answer {
-        let key = fileKey(call)
-        let wantsInline = call.text("disposition") == "inline"
+        try await deliver(call, bot, fileKey(call), inline: call.text("disposition") == "inline")
+    }
+
+    func store(_ call: Call, _ bot: Bot, _ key: String, _ body: ByteStream, contentType: String?) async throws -> Answer {
+        let stored = try await services.files.put(bot, key, body, contentType: contentType, if: try EntityTags.condition(call))
+        return .json(
+            .fields([
+                "key": .string(key), "size": .int(stored.info.size), "contentType": stored.info.contentType.map(Value.string),
+                "etag": .string(stored.info.etag), "lastModified": .time(stored.info.lastModified),
+            ]),
+            status: stored.created ? 201 : 200, headers: EntityTags.header(stored.info.etag))
+    }
+
+    func deliver(_ call: Call, _ bot: Bot, _ key: String, inline wantsInline: Bool) async throws -> Answer {
         let info = try await services.files.head(bot, key)
         let (type, inline) = FileBytes.presentation(of: info, inline: wantsInline)
         var headers = EntityTags.header(info.etag)
@@ -151,6 +155,12 @@ enum FileBytes {
         return ByteStream(unfolding: { try await source.next() })
     }
 
+    /// A body of exactly so many bytes; with more or fewer the reader gets `refusal` and stores nothing.
+    static func incoming(_ request: Request, exactly size: Int, otherwise refusal: Problem) -> ByteStream {
+        let source = BodySource(request.body.makeAsyncIterator(), limit: size, exactly: refusal)
+        return ByteStream(unfolding: { try await source.next() })
+    }
+
     static func outgoing(_ stream: ByteStream) -> ResponseBody {
         ResponseBody { writer in
             for try await chunk in stream { try await writer.write(ByteBuffer(bytes: chunk)) }
@@ -171,16 +181,23 @@ enum FileBytes {
 private actor BodySource {
     private var iterator: RequestBody.AsyncIterator
     private let limit: Int
+    /// The limit is the length: what is said of another one.
+    private let exactly: Problem?
     private var count = 0
 
-    init(_ iterator: sending RequestBody.AsyncIterator, limit: Int) { self.iterator = iterator; self.limit = limit }
+    init(_ iterator: sending RequestBody.AsyncIterator, limit: Int, exactly: Problem? = nil) {
+        self.iterator = iterator; self.limit = limit; self.exactly = exactly
+    }
 
     func next() async throws -> Data? {
         var mine = iterator
-        guard let chunk = try await mine.next(isolation: self) else { return nil }
+        guard let chunk = try await mine.next(isolation: self) else {
+            if let exactly, count != limit { throw exactly }
+            return nil
+        }
         iterator = mine
         count += chunk.readableBytes
-        guard count <= limit else { throw ObjectStoreError.tooLarge(limit: limit) }
+        guard count <= limit else { throw exactly ?? ObjectStoreError.tooLarge(limit: limit) as any Error }
         return Data(buffer: chunk)
     }
 }
