@@ -47,7 +47,7 @@ struct RestorationTests {
             #expect(try await world.settled(4).state == .answered)
             #expect(world.vendor.texts() == ["echo: three"])
             let letter = try #require(letters.first { $0.body.contains("tg-1\"") })
-            #expect(try await world.plane.deadLetters.redrive(letter.id))
+            #expect(try await world.plane.deadLetters.redrive(letter.id, by: .system))
             _ = try await eventually("the letter's message is answered") { try await world.message(1)?.state == .answered ? true : nil }
         }
         #expect(world.vendor.texts() == ["echo: three", "echo: one"])
@@ -73,7 +73,7 @@ struct RestorationTests {
         let letters = try await world.plane.deadLetters.list(queue: .replies, limit: 10, cursor: nil).items
         #expect(letters.count == 1)
         try await world.running {
-            #expect(try await world.plane.deadLetters.redrive(letters[0].id))
+            #expect(try await world.plane.deadLetters.redrive(letters[0].id, by: .system))
             _ = try await eventually("the reply was sent") { world.vendor.texts().isEmpty ? nil : true }
         }
         #expect(world.vendor.texts() == ["the answer"])
