@@ -12,11 +12,11 @@ BINARY ?= .build/release/clawbot
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-run: ## install what is missing, build, and start the laptop set-up
+run: ## install what is missing, build, and start the laptop set-up (MODEL=local: with a small model on this machine)
 	@scripts/dependencies run
 	@echo "==> building (the first time takes about ten minutes on two cores)"
 	@swift build -c release --product clawbot
-	@exec .build/release/clawbot serve --config $(CONFIG)
+	@exec $(if $(filter local,$(MODEL)),scripts/run-with-local-model) .build/release/clawbot serve --config $(CONFIG)
 
 build: ## debug build of everything
 	@scripts/dependencies run

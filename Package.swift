@@ -74,6 +74,7 @@ let package = Package(
                 "Platform", "Channels",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             path: "Sources/Platform/ControlPlane", swiftSettings: strict),
@@ -110,10 +111,21 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             path: "Sources/Backends/Local", swiftSettings: strict),
+        .target(
+            name: "AWSBackend",
+            dependencies: [
+                "Platform",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Sources/Backends/AWS", swiftSettings: strict),
         .executableTarget(
             name: "App",
             dependencies: [
-                "Platform", "Channels", "AgentRuntime", "ControlPlane", "Identity", "WebAPI", "LocalBackend",
+                "Platform", "Channels", "AgentRuntime", "ControlPlane", "Identity", "WebAPI", "LocalBackend", "AWSBackend",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
@@ -139,6 +151,9 @@ let package = Package(
         .testTarget(
             name: "LocalBackendTests",
             dependencies: ["Pace", "LocalBackend", "Conformance", .product(name: "GRDB", package: "GRDB.swift")], swiftSettings: strict),
+        .testTarget(
+            name: "AWSBackendTests",
+            dependencies: ["Pace", "AWSBackend", "Platform"], exclude: ["sigv4.json"], swiftSettings: strict),
         .testTarget(
             name: "ControlPlaneTests",
             dependencies: [

@@ -1,3 +1,4 @@
+import AWSBackend
 import AsyncHTTPClient
 import Channels
 import ControlPlane
@@ -78,7 +79,8 @@ struct Installation: Sendable {
             WebChatAdapter(),
         ])
         let tasks = TaskService(records: ports.records, scheduler: ports.scheduler, time: time, logger: logger)
-        let providerKinds: [Provider.Kind: any ModelProvider] = [.anthropicCompatible: AnthropicCompatibleProvider(client: clients.models)]
+        let providerHealth = ProviderHealth(time: time)
+        let providerKinds = modelKinds(configuration, clients, time: time)
         let launcher = try await processLauncher(configuration, executable: executable, data: data, logger: logger)
         let computeBox = LateCompute()
         var hooks = AgentGateway.Hooks()
@@ -92,7 +94,7 @@ struct Installation: Sendable {
         let gateway = AgentGateway(
             records: ports.records, objects: ports.objects, replies: ports.replies, live: ports.live, tasks: tasks,
             providers: ProviderResolution(records: ports.records, secrets: ports.secrets, stage: configuration.stage, kinds: providerKinds),
-            quota: foundation.ledger, signer: keys.grantSigner, time: time, logger: logger, hooks: hooks)
+            quota: foundation.ledger, signer: keys.grantSigner, health: providerHealth, time: time, logger: logger, hooks: hooks)
         let gatewayRoutes = GatewayRoutes(gateway: gateway, logger: logger)
         let sockets = try GatewaySockets(routes: gatewayRoutes, runtimeDirectory: runtimeDirectory(data, "g"), 
             peers: launcher.isolation == .namespacesAndUID ? 2_000_000...2_999_999 : nil, logger: logger)
@@ -128,7 +130,7 @@ struct Installation: Sendable {
                 memory: MemoryService(objects: ports.objects, history: foundation.history, notices: notices), files: FileService(objects: ports.objects),
                 providers: ProviderService(
                     records: ports.records, secrets: ports.secrets, stage: configuration.stage, egress: egress,
-                    probe: ProviderProbe(kinds: providerKinds).callAsFunction, notices: notices, time: time),
+                    probe: ProviderProbe(kinds: providerKinds, health: providerHealth, time: time).callAsFunction, notices: notices, time: time),
                 tasks: tasks,
                 proxyRules: ProxyRuleService(records: ports.records, secrets: ports.secrets, egress: egress, stage: configuration.stage, time: time), mcpLibrary: mcpLibrary,
                 mcpServers: BotMCPServers(
@@ -140,7 +142,7 @@ struct Installation: Sendable {
         _ = try await Restoration(plane: plane, bots: bots, tasks: tasks, logger: logger) { user in
             try await identity.accounts.delete(user, by: UserID("restore"))
         }.run()
-        metrics.add(operationsGauges(ports: ports, compute: compute, api: api))
+        metrics.add(operationsGauges(ports: ports, compute: compute, api: api, health: providerHealth))
         let computeCheck = Readiness.Check("compute", critical: false) { try await launcher.probe() }
         let web = try WebServer(
             webConfiguration(configuration, publicBaseURL), routes: api.routes,
@@ -232,12 +234,21 @@ struct Installation: Sendable {
         return "\(base)/clawbot-\(Digest.sha256Hex(data.standardizedFileURL.path).prefix(10))-\(part)"
     }
 
+    /// The endpoints that this deployment can talk to, by the type of their providers.
+    private static func modelKinds(_ configuration: PlatformConfiguration, _ clients: Clients, time: any TimeSource) -> [Provider.Kind: any ModelProvider] {
+        let aws = AWSIdentity(region: configuration.awsRegion, environment: ProcessInfo.processInfo.environment, client: clients.models, time: time)
+        return [
+            .anthropicCompatible: AnthropicCompatibleProvider(client: clients.models), .openAICompatible: OpenAICompatibleProvider(client: clients.models),
+            .bedrock: BedrockProvider(models: BedrockRuntime(identity: aws, client: clients.models, time: time)),
+        ]
+    }
+
     private static func modelEnvironment(_ configuration: PlatformConfiguration) -> [String: String] {
         var environment: [String: String] = [:]
         environment["ANTHROPIC_API_KEY"] = configuration.anthropic.apiKey?.reveal()
         environment["ANTHROPIC_AUTH_TOKEN"] = configuration.anthropic.authToken?.reveal()
         environment["ANTHROPIC_BASE_URL"] = configuration.anthropic.baseURL
-        environment["ANTHROPIC_MODEL"] = ProcessInfo.processInfo.environment["ANTHROPIC_MODEL"]
+        for name in ["ANTHROPIC_MODEL", "LOCAL_MODEL_URL"] { environment[name] = ProcessInfo.processInfo.environment[name] }
         return environment
     }
 

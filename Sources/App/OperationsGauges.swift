@@ -5,7 +5,7 @@ import WebAPI
 
 extension Installation {
     /// What is read when somebody asks `/metrics` (API.md §7).
-    static func operationsGauges(ports: Ports, compute: DedicatedTasks, api: API) -> [Metrics.Gauge] {
+    static func operationsGauges(ports: Ports, compute: DedicatedTasks, api: API, health: ProviderHealth) -> [Metrics.Gauge] {
         let queues: [(name: String, queue: any MessageQueue)] = [("inbound", ports.inbound), ("replies", ports.replies)]
         return [
             .init("clawbot_queue_depth", "Messages in the queue, in flight included.") {
@@ -17,6 +17,9 @@ extension Installation {
             .init("clawbot_agent_active", "Agents that run or wait for their next message.") {
                 let load = await compute.load
                 return [.init(Double(load.running), ["mode": "running"]), .init(Double(load.units - load.running), ["mode": "idle"])]
+            },
+            .init("clawbot_provider_circuit_open", "Models that are left alone after failures in a row.") {
+                health.open.map { .init(1, ["provider": $0.provider.rawValue, "model": $0.model]) }
             },
             .init("clawbot_channel_health", "Share of a service's channels that are not unhealthy; at most 2,000 of each are looked at.") {
                 try await channelHealth(ports.records).map { .init(Double($0.working) / Double($0.all), ["channel": $0.type.rawValue]) }

@@ -188,15 +188,94 @@ import Testing
         _ = try await answer.text()
     }
 
-    @Test("a provider at its limit of concurrent calls answers 429 with a time to wait") func concurrencyLimit() async throws {
+    @Test("a provider at its limit of concurrent calls lets the next wait shortly, then answers 429 with a time to wait")
+    func concurrencyLimit() async throws {
         let world = try await GatewayWorld()
         try await world.change(Provider.key(ProviderID("p1")), .set("maxConcurrency", 1))
         let (token, _) = try await world.start()
         let open = try await call(world, token)
-        let refused = await refusal { _ = try await call(world, token) }
-        #expect(refused?.status == 429 && refused?.retryAfter != nil)
+        async let refused = refusal { _ = try await call(world, token) }
+        await until { world.time.sleepers == 1 }
+        world.time.advance(by: ProviderLoad.patience)
+        let error = await refused
+        #expect(error?.status == 429 && error?.retryAfter != nil)
+        async let next = call(world, token)
+        await until { world.time.sleepers == 1 }
         _ = try await open.text()
+        _ = try await next.text()
+        #expect(world.provider.calls.withLock { $0.count } == 2)
+    }
+
+    private func until(_ condition: () -> Bool) async {
+        let deadline = ContinuousClock.now + .seconds(20)
+        while !condition(), ContinuousClock.now < deadline { await Task.yield() }
+        #expect(condition())
+    }
+
+    @Test("an endpoint that fails five times in a row is left alone, then tried by one call, which decides") func circuit() async throws {
+        let world = try await GatewayWorld()
+        try await world.change(Provider.key(ProviderID("p1")), .remove("fallbackModelId"))
+        let (token, _) = try await world.start()
+        world.provider.respond { _ throws(ModelFailure) in throw .unreachable }
+        for _ in 0..<ProviderHealth.threshold { #expect(await refusal { _ = try await call(world, token) }?.status == 502) }
+        let paused = await refusal { _ = try await call(world, token) }
+        #expect(paused?.status == 503 && paused?.code == "unavailable" && paused?.retryAfter == 10)
+        #expect(world.provider.calls.withLock { $0.count } == ProviderHealth.threshold)
+        #expect(world.gateway.health.open.map(\.model) == ["m-1"])
+        world.time.advance(by: ProviderHealth.pause)
+        #expect(await refusal { _ = try await call(world, token) }?.status == 502)
+        // The failed probe doubles the pause.
+        #expect(await refusal { _ = try await call(world, token) }?.retryAfter == 20)
+        world.time.advance(by: .seconds(20))
+        world.provider.respond { _ in ScriptedProvider.stream(["ok"]) }
+        let probe = try await call(world, token)
+        #expect(await refusal { _ = try await call(world, token) }?.status == 503)
+        _ = try await probe.text()
         _ = try await call(world, token).text()
+        #expect(world.gateway.health.open.isEmpty)
+    }
+
+    @Test("overload, a refused key and a bad request do not open the circuit; a changed record closes it") func circuitCounts() async throws {
+        let world = try await GatewayWorld()
+        try await world.change(Provider.key(ProviderID("p1")), .remove("fallbackModelId"))
+        let (token, _) = try await world.start()
+        let refused = ModelError(status: 502, message: "no", code: ModelError.refusedCode)
+        for error in [ModelError(status: 529, message: "x"), ModelError(status: 429, message: "x"), ModelError(status: 400, message: "x"), refused] {
+            world.provider.respond { _ in error.response }
+            for _ in 0..<8 { #expect(try await call(world, token).status == error.status) }
+        }
+        world.provider.respond { _ in ScriptedProvider.stream { try await $0(ScriptedProvider.start(input: 1)); throw ModelFailure.unreachable } }
+        for _ in 0..<ProviderHealth.threshold { _ = try await call(world, token).text() }
+        #expect(await refusal { _ = try await call(world, token) }?.status == 503)
+        try await world.change(Provider.key(ProviderID("p1")), .set("updatedAt", .string(Timestamp.text(world.time.now() + 1))))
+        world.provider.respond { _ in ScriptedProvider.stream(["ok"]) }
+        #expect(try await call(world, token).text().contains("message_stop"))
+    }
+
+    @Test("a model that is known to be down is replaced by the fallback at once") func fallbackWhenDown() async throws {
+        let world = try await GatewayWorld()
+        let (first, _) = try await world.start()
+        world.provider.respond { call throws(ModelFailure) in
+            if call.model == "m-1" { throw .timedOut }
+            return ScriptedProvider.stream(["ok"])
+        }
+        for _ in 0..<3 { #expect(await refusal { _ = try await call(world, first) }?.status == 504) }
+        _ = try await call(world, first).text()
+        let (second, _) = try await world.start()
+        for _ in 0..<2 { _ = await refusal { _ = try await call(world, second) } }
+        let (third, _) = try await world.start()
+        _ = try await call(world, third).text()
+        #expect(world.provider.calls.withLock { $0.last?.model } == "m-2")
+    }
+
+    @Test("SEC-80: a key that an endpoint echoes in its stream does not reach the agent") func SEC_80_echo() async throws {
+        let world = try await GatewayWorld()
+        try await world.change(Provider.key(ProviderID("p1")), .set("hasApiKey", true))
+        try await world.secrets.put(ProviderResolution.secretName(stage: "test", ProviderID("p1")), Secret("sk-canary-1234"))
+        let (token, _) = try await world.start()
+        world.provider.respond { _ in ScriptedProvider.stream(["your key is sk-canary-1234!"]) }
+        let text = try await call(world, token).text()
+        #expect(!text.contains("sk-canary") && text.contains("message_stop"))
     }
 
     @Test("an answer that does not stream is counted too") func whole() async throws {

@@ -22,7 +22,20 @@ import Testing
     @Test("SEC-80: a key that an endpoint echoes is scrubbed, raw, base64 and URL-encoded") func SEC_80_scrub() {
         let key = "sk-ant+/=secret"
         for spelling in [key, Data(key.utf8).base64EncodedString(), key.addingPercentEncoding(withAllowedCharacters: .alphanumerics)!] {
-            #expect(!AnthropicCompatibleProvider.scrub("bad key \(spelling)!", of: Secret(key)).contains(spelling))
+            #expect(!KeyScrubber.scrub("bad key \(spelling)!", of: Secret(key)).contains(spelling))
+        }
+    }
+
+    @Test("SEC-80: a key echoed in a stream is scrubbed wherever its bytes are split, and nothing else is touched") func SEC_80_stream() {
+        let key = "sk-sk-ant/x"
+        let text = "a sk-sk-sk-ant/x b sk-sk-ant\\/x c \(Data(key.utf8).base64EncodedString()) d sk-sk-an"
+        let mark = KeyScrubber.mark
+        for split in 0...text.utf8.count {
+            var scrubber = KeyScrubber(Secret(key))!
+            var out = scrubber.take(ByteBuffer(bytes: Array(text.utf8.prefix(split))))
+            out.writeImmutableBuffer(scrubber.take(ByteBuffer(bytes: Array(text.utf8.dropFirst(split)))))
+            out.writeImmutableBuffer(scrubber.end())
+            #expect(String(buffer: out) == "a sk-\(mark) b \(mark) c \(mark) d sk-sk-an", "split at \(split)")
         }
     }
 
@@ -51,6 +64,22 @@ import Testing
         #expect(provider.modelIds.first == "my-model" && provider.baseUrl == "http://127.0.0.1:9" && provider.hasApiKey)
         #expect(try await secrets.get(ProviderResolution.secretName(stage: "t", provider.providerId))?.reveal() == "sk-canary")
         #expect(try !JSON.text(all).contains("sk-canary"))
+    }
+
+    @Test("a model that was started beside the platform becomes the default in place of the demo; its address follows") func localModel() async throws {
+        let records = InMemoryRecordStore(), secrets = InMemorySecretStore()
+        for environment in [[:], ["LOCAL_MODEL_URL": "http://127.0.0.1:1"], ["LOCAL_MODEL_URL": "http://127.0.0.1:2"]] {
+            try await ProviderBootstrap.ensure(records: records, secrets: secrets, stage: "t", environment: environment)
+        }
+        let all = try await records.all(Provider.self, RecordQuery(Provider.table, partition: "platform"))
+        let local = try #require(all.first { $0.providerId == ProviderBootstrap.localProviderID })
+        #expect(all.count == 2 && all.filter(\.isDefault).map(\.providerId) == [local.providerId] && local.baseUrl == "http://127.0.0.1:2")
+        // Somebody's own choice stays.
+        try await records.update(local.key, [.set("isDefault", false)])
+        try await records.update(Provider.key(Provider.demoID), [.set("isDefault", true)])
+        try await ProviderBootstrap.ensure(records: records, secrets: secrets, stage: "t", environment: ["LOCAL_MODEL_URL": "http://127.0.0.1:2"])
+        let after = try await records.all(Provider.self, RecordQuery(Provider.table, partition: "platform"))
+        #expect(after.filter(\.isDefault).map(\.providerId) == [Provider.demoID])
     }
 
     @Test("files in a request are not estimated as text") func estimate() throws {

@@ -609,8 +609,8 @@ class Fake:
         return response
 
 
-async def serve(arguments: argparse.Namespace) -> None:
-    fake = Fake(arguments.key, arguments.pace)
+async def serve(arguments: argparse.Namespace, kind: type[Fake]) -> None:
+    fake = kind(arguments.key, arguments.pace)
     if arguments.script:
         fake.script = json.loads(Path(arguments.script).read_text())
     runner = web.AppRunner(fake.app(), access_log=None)
@@ -624,8 +624,8 @@ async def serve(arguments: argparse.Namespace) -> None:
     await asyncio.Event().wait()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Scripted Messages API endpoint")
+def main(kind: type[Fake] = Fake, description: str = "Scripted Messages API endpoint") -> int:
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--key", help="the key that is accepted; without it any is")
@@ -633,7 +633,7 @@ def main() -> int:
     parser.add_argument("--script", help="JSON file with turns")
     parser.add_argument("--ready-file", help="gets the port once it listens")
     try:
-        asyncio.run(serve(parser.parse_args()))
+        asyncio.run(serve(parser.parse_args(), kind))
     except KeyboardInterrupt:
         pass
     return 0

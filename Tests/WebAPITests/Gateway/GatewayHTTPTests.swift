@@ -347,7 +347,7 @@ private func json(_ buffer: ByteBuffer) -> Value { (try? JSON.value(Data(buffer.
     @Test("SEC-42: a redirect is not followed; refused credentials are the platform's trouble, not the agent's", arguments: [302, 401, 403])
     func SEC_42_redirect(_ code: Int) async throws {
         try await through({ _ in Response(status: .init(code: code), headers: [.location: "http://127.0.0.1:1/steal"]) }) { status, _, body in
-            #expect(status == 502 && body.contains("upstream-failed") && !body.contains("steal"))
+            #expect(status == 502 && body.contains(code == 302 ? "upstream-failed" : "credentials-rejected") && !body.contains("steal"))
         }
     }
 

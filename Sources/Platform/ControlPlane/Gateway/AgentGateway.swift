@@ -21,6 +21,7 @@ public struct AgentGateway: Sendable {
     let logger: Logger
     let runs: LiveRuns
     let load = ProviderLoad()
+    let health: ProviderHealth
     let hooks: Hooks
 
     /// What the rest of the control plane wants to know at once.
@@ -38,11 +39,12 @@ public struct AgentGateway: Sendable {
 
     public init(
         records: any RecordStore, objects: any ObjectStore, replies: any MessageQueue, live: any LiveEvents, tasks: TaskService,
-        providers: ProviderResolution, quota: any TokenQuota, signer: GrantSigner, time: any TimeSource = SystemTime(),
-        logger: Logger = Logger(label: "clawbot.gateway"), hooks: Hooks = Hooks()
+        providers: ProviderResolution, quota: any TokenQuota, signer: GrantSigner, health: ProviderHealth? = nil,
+        time: any TimeSource = SystemTime(), logger: Logger = Logger(label: "clawbot.gateway"), hooks: Hooks = Hooks()
     ) {
         self.records = records; self.objects = objects; self.replies = replies; self.live = live; self.tasks = tasks
         self.providers = providers; self.quota = quota; self.signer = signer; self.time = time; self.logger = logger; self.hooks = hooks
+        self.health = health ?? ProviderHealth(time: time)
         runs = LiveRuns(since: time.now())
     }
 

@@ -36,31 +36,42 @@ extension AgentGateway {
             version: version.flatMap { Self.versions.contains($0) ? $0 : nil }, betas: BetaAllowList.filter(beta),
             provider: provider, key: endpoint.key)
 
-        guard load.enter(provider) else {
+        if let pause = health.refusal(provider, model) {
+            throw ModelError(
+                status: 503, message: "The model provider failed several times in a row; it is tried again shortly.", code: "unavailable",
+                retryAfter: max(1, Int(pause.seconds.rounded(.up))))
+        }
+        guard await load.enter(provider, time: time) else {
+            health.report(.neither, provider, model)
             throw ModelError(status: 429, message: "The model provider is at its limit of concurrent requests.", code: "rate-limited", retryAfter: 2)
         }
         if operation == .countTokens {
-            defer { load.leave(provider.providerId) }
+            defer {
+                load.leave(provider.providerId)
+                health.report(.neither, provider, model)
+            }
             return try await counted(call, endpoint.kind)
         }
         let open: OpenModelCall
         do {
             let wanted = request.estimatedInputTokens + request.maxTokens
             let (ticket, amount) = try await run.live.meter.reserve(wanted, minimum: request.estimatedInputTokens + 1)
-            open = OpenModelCall(run: run, gateway: self, ticket: ticket, amount: amount, request: request, providerId: provider.providerId, model: model)
+            open = OpenModelCall(run: run, gateway: self, ticket: ticket, amount: amount, request: request, provider: provider, model: model)
         } catch {
             load.leave(provider.providerId)
+            health.report(.neither, provider, model)
             throw Self.refusal(error)
         }
         do {
             return try await open.answer(try await send(call, endpoint.kind, run))
         } catch {
-            await open.settle(TokenUsage(), failed: true)
+            await open.settle(TokenUsage(), .neither)
             throw error
         }
     }
 
-    /// The run's model, or the provider's fallback: when the agent asks for that, or when the model has been overloaded three times in a row.
+    /// The run's model, or the provider's fallback: when the agent asks for that, when the model has failed the run three times in a row, or
+    /// when it is known to be down.
     private func choose(_ request: ModelRequest, _ body: ByteBuffer, _ provider: Provider, _ run: AuthorizedRun) throws(ModelError) -> (
         String, ByteBuffer
     ) {
@@ -68,16 +79,25 @@ extension AgentGateway {
         guard provider.modelIds.contains(request.model), request.model == run.run.model || request.model == fallback else {
             throw ModelError(status: 403, message: "The model \(request.model.prefix(200)) is not one that this run may use.", code: "forbidden")
         }
-        if let fallback, fallback != request.model, run.live.overloadPersists { return (fallback, request.body(body, withModel: fallback)) }
+        if let fallback, fallback != request.model, run.live.overloadPersists || isDown(provider, request.model) { return (fallback, request.body(body, withModel: fallback)) }
         return (request.model, body)
+    }
+
+    private func isDown(_ provider: Provider, _ model: String) -> Bool {
+        switch health.state(provider, model) {
+        case .closed: false
+        case .open(let until, _), .probing(let until, _): time.now() < until
+        }
     }
 
     private func send(_ call: ModelCall, _ kind: any ModelProvider, _ run: AuthorizedRun) async throws -> ModelResponse {
         do {
-            let response = try await kind.send(call)
-            if call.model == run.run.model { run.live.overloaded([429, 503, 529].contains(response.status)) }
-            return response
+            return try await kind.send(call).scrubbed(of: call.key)
         } catch {
+            if case .misconfigured = error {} else {
+                noteOutcome(.failed, of: call.model, in: run, isOverload: true)
+                health.report(.failed, call.provider, call.model)
+            }
             logger.warning(
                 "a model call failed",
                 metadata: [
@@ -87,16 +107,25 @@ extension AgentGateway {
         }
     }
 
+    /// What a run remembers of its own model: after three failures in a row it is given the fallback.
+    fileprivate func noteOutcome(_ outcome: ProviderHealth.Outcome, of model: String, in run: AuthorizedRun, isOverload: Bool) {
+        guard model == run.run.model else { return }
+        if outcome == .worked { run.live.overloaded(false) } else if outcome == .failed || isOverload { run.live.overloaded(true) }
+    }
+
     private func counted(_ call: ModelCall, _ kind: any ModelProvider) async throws -> ModelResponse {
-        do { return try await kind.send(call) } catch { throw Self.refusal(error) }
+        do { return try await kind.send(call).scrubbed(of: call.key) } catch { throw Self.refusal(error) }
     }
 
     static func refusal(_ failure: ModelFailure) -> ModelError {
         switch failure {
         case .unreachable:
             ModelError(status: 502, message: "The model provider could not be reached, or broke the connection.", code: "upstream-failed")
+        case .nameNotFound: ModelError(status: 502, message: "The model provider's host name is not known.", code: "upstream-failed")
+        case .notSecure: ModelError(status: 502, message: "No secure connection to the model provider could be made.", code: "upstream-failed")
         case .timedOut: ModelError(status: 504, message: "The model provider did not answer in time.", code: "upstream-timeout")
-        case .misconfigured(let sentence): ModelError(status: 502, message: sentence, code: "upstream-failed")
+        // No further try cures a record.
+        case .misconfigured(let sentence): ModelError(status: 502, message: sentence, code: "invalid-state")
         }
     }
     static func refusal(_ refusal: RunMeter.Refusal) -> ModelError {
@@ -124,37 +153,44 @@ private final class OpenModelCall: Sendable {
     private let ticket: RunMeter.Ticket
     private let amount: Int
     private let request: ModelRequest
-    private let providerId: ProviderID
+    private let provider: Provider
     private let model: String
     private let started: Date
     private let settled = Mutex(false)
 
-    init(run: AuthorizedRun, gateway: AgentGateway, ticket: RunMeter.Ticket, amount: Int, request: ModelRequest, providerId: ProviderID, model: String) {
-        self.model = model
+    init(
+        run: AuthorizedRun, gateway: AgentGateway, ticket: RunMeter.Ticket, amount: Int, request: ModelRequest, provider: Provider, model: String
+    ) {
+        self.run = run; self.gateway = gateway; self.ticket = ticket; self.amount = amount; self.request = request
+        self.provider = provider; self.model = model
         started = gateway.time.now()
-        self.run = run; self.gateway = gateway; self.ticket = ticket; self.amount = amount; self.request = request; self.providerId = providerId
     }
 
     deinit {
         // The answer was dropped unread. The meter outlives this; nothing waits for the booking.
-        guard take() else { return }
+        guard take(.neither) else { return }
         let (meter, ticket) = (run.live.meter, ticket)
         Task { await meter.settle(ticket, ticket.usage) }
     }
 
-    private func take() -> Bool {
+    private func take(_ outcome: ProviderHealth.Outcome) -> Bool {
         let first = settled.withLock { settled in
             defer { settled = true }
             return !settled
         }
-        if first { gateway.load.leave(providerId) }
+        if first {
+            gateway.load.leave(provider.providerId)
+            gateway.health.report(outcome, provider, model)
+        }
         return first
     }
 
-    func settle(_ usage: TokenUsage, failed: Bool = false) async {
-        guard take() else { return }
-        let now = gateway.time.now()
-        run.live.note(TraceStep(.model, name: failed ? model + " (failed)" : model, at: started, durationMs: TraceStep.milliseconds(started, now)))
+    /// - Parameter isOverload: for the run, though not for the endpoint's health, that was a failure.
+    func settle(_ usage: TokenUsage, _ outcome: ProviderHealth.Outcome, isOverload: Bool = false) async {
+        guard take(outcome) else { return }
+        gateway.noteOutcome(outcome, of: model, in: run, isOverload: isOverload)
+        let now = gateway.time.now(), name = outcome == .worked ? model : model + " (failed)"
+        run.live.note(TraceStep(.model, name: name, at: started, durationMs: TraceStep.milliseconds(started, now)))
         await run.live.meter.settle(ticket, usage)
         await gateway.touch(run)
     }
@@ -162,7 +198,10 @@ private final class OpenModelCall: Sendable {
     /// The upstream's answer with metering around its body.
     func answer(_ upstream: ModelResponse) async throws -> ModelResponse {
         guard upstream.status < 300 else {
-            await settle(TokenUsage(), failed: true)
+            let isOverload = [429, 529].contains(upstream.status)
+            // An error of the endpoint; not one of our key (which is no passing thing) nor of the request.
+            let hasFailed = upstream.status >= 500 && upstream.status != 529 && !upstream.isRefusedKey
+            await settle(TokenUsage(), hasFailed ? .failed : .neither, isOverload: isOverload)
             return upstream
         }
         let streams = upstream.headers.contains { $0.name == "content-type" && $0.value.contains("event-stream") }
@@ -180,14 +219,14 @@ private final class OpenModelCall: Sendable {
                 return false
             }
         } catch let failure as ModelFailure {
-            await settle(usage.withLock { $0.booked(estimatedInput: request.estimatedInputTokens) }, failed: true)
+            await settle(usage.withLock { $0.booked(estimatedInput: request.estimatedInputTokens) }, .failed)
             throw AgentGateway.refusal(failure)
         }
         let booked = usage.withLock { usage in
             usage.end()
             return usage.booked(estimatedInput: request.estimatedInputTokens)
         }
-        await settle(booked)
+        await settle(booked, .worked)
         let (head, body) = (upstream.headers, whole)
         return ModelResponse(status: upstream.status, headers: head) { try await $0(body) }
     }
@@ -215,14 +254,17 @@ private final class OpenModelCall: Sendable {
             if !usage.finished, usage.errorType == nil { throw ModelFailure.unreachable }
         } catch {
             usage.end()
-            await settle(usage.booked(estimatedInput: request.estimatedInputTokens), failed: true)
+            await settle(usage.booked(estimatedInput: request.estimatedInputTokens), error is ModelFailure ? .failed : .neither)
             if let event = Self.event(error) {
                 try await write(event)
                 return
             }
             throw error
         }
-        await settle(usage.booked(estimatedInput: request.estimatedInputTokens))
+        let isOverload = ["overloaded_error", "rate_limit_error"].contains(usage.errorType)
+        await settle(
+            usage.booked(estimatedInput: request.estimatedInputTokens),
+            usage.errorType == nil ? .worked : usage.errorType == "api_error" ? .failed : .neither, isOverload: isOverload)
     }
 
     /// How a stream that has begun is told why it ends.

@@ -20,6 +20,9 @@ public struct ModelError: Error, Sendable, Equatable {
         self.retryAfter = retryAfter
     }
 
+    /// The code of what no further try cures: the provider refuses the platform's key.
+    public static let refusedCode = "credentials-rejected"
+
     /// The vendor's error type of a status.
     public static func type(status: Int) -> String {
         switch status {
@@ -45,7 +48,9 @@ public struct ModelError: Error, Sendable, Equatable {
     public var event: ByteBuffer { ServerSentEvents.event("error", json) }
 
     public var response: ModelResponse {
-        ModelResponse(status: status, headers: retryAfter.map { [("retry-after", String($0))] } ?? [], json: body)
+        var response = ModelResponse(status: status, headers: retryAfter.map { [("retry-after", String($0))] } ?? [], json: body)
+        response.isRefusedKey = code == Self.refusedCode
+        return response
     }
 }
 

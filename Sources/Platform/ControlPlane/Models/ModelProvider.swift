@@ -42,6 +42,8 @@ public struct ModelResponse: Sendable {
     public var status: Int
     /// Lower-case names; only what the agent may see (`content-type`, `retry-after`, request ids).
     public var headers: [(name: String, value: String)]
+    /// The provider does not accept the platform's key: an error that says nothing about the endpoint's health.
+    var isRefusedKey = false
     /// Hands out chunk by chunk and waits for each to be taken. Throws ``ModelFailure`` when the stream breaks.
     public var body: @Sendable (_ write: Writer) async throws -> Void
 
@@ -58,6 +60,10 @@ public struct ModelResponse: Sendable {
 public enum ModelFailure: Error, Sendable, Equatable {
     /// The endpoint could not be reached or hung up.
     case unreachable
+    /// The host name of the endpoint has no address.
+    case nameNotFound
+    /// No encrypted connection could be made: the certificate is not valid for the host, or the other side speaks no TLS.
+    case notSecure
     /// No byte for longer than the provider's time-out.
     case timedOut
     /// The provider record cannot be used; the sentence names what is missing.

@@ -6,6 +6,10 @@ public enum ProviderBootstrap {
     /// Model ids offered with a key from the environment, best all-rounder first
     /// (the list in the `anthropic` SDK 2.12.0 on PyPI; its 4.5 Sonnet ends on 2026-11-30).
     public static let defaultModels = ["claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-5-5"]
+    /// Id of the provider that `LOCAL_MODEL_URL` describes.
+    public static let localProviderID = ProviderID("local")
+    /// The model that `scripts/local-model.py` serves.
+    public static let localModel = "gemma-3-270m"
     /// Id of the provider that the environment describes.
     public static let environmentProviderID = ProviderID("anthropic")
 
@@ -34,11 +38,35 @@ public enum ProviderBootstrap {
             if let secret = key ?? token { try await secrets.put(ProviderResolution.secretName(stage: stage, provider.providerId), Secret(secret)) }
             hasDefault = try await putIfAbsent(provider, records)
         }
+        if let url = environment["LOCAL_MODEL_URL"], !url.isEmpty {
+            hasDefault = try await ensureLocal(url, known, records, at: now) || hasDefault
+        }
         if !known.contains(where: { $0.providerId == Provider.demoID }) {
             var demo = Provider(providerId: Provider.demoID, name: "Demo", type: .demo, modelIds: [DemoModel.id], at: now)
             demo.isDefault = !hasDefault
             _ = try await putIfAbsent(demo, records)
         }
+    }
+
+    /// The provider of the model that was started with this process (`make run MODEL=local`): its address follows at every start; it is
+    /// the default from its first start on, unless somebody chose another than the demo.
+    /// - Returns: whether it is the default.
+    private static func ensureLocal(_ url: String, _ known: [Provider], _ records: any RecordStore, at now: Date) async throws -> Bool {
+        if let old = known.first(where: { $0.providerId == localProviderID }) {
+            if old.baseUrl != url {
+                try await records.update(old.key, [.set("baseUrl", .string(url)), .set("updatedAt", .string(Timestamp.text(now)))], if: .recordExists)
+            }
+            return old.isDefault
+        }
+        var local = Provider(providerId: localProviderID, name: "Local model", type: .openAICompatible, modelIds: [localModel], at: now)
+        local.baseUrl = url
+        // It makes one answer at a time; who waits here hears of it sooner.
+        local.maxConcurrency = 2
+        local.isDefault = known.allSatisfy { !$0.isDefault || $0.providerId == Provider.demoID }
+        var writes = [try local.putting(if: .recordAbsent)]
+        if local.isDefault, let demo = known.first(where: \.isDefault) { writes.append(.update(demo.key, [.set("isDefault", false)], if: .recordExists)) }
+        try await records.transact(writes)
+        return local.isDefault
     }
 
     /// True also when another node has just made the same one.

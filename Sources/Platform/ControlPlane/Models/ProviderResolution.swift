@@ -1,6 +1,5 @@
 import Foundation
 import Platform
-import Synchronization
 
 /// Finds the endpoint of a run: its provider record, key and model.
 ///
@@ -35,27 +34,6 @@ public struct ProviderResolution: Sendable {
         }
         let key = provider.hasApiKey ? try await secrets.get(Self.secretName(stage: stage, id)) : nil
         return Endpoint(provider: provider, key: key, kind: kind)
-    }
-}
-
-/// How many calls to each provider run at once on this node, against the provider's `maxConcurrency`.
-final class ProviderLoad: Sendable {
-    private let open = Mutex<[ProviderID: Int]>([:])
-
-    /// Takes a place; false when all are taken.
-    func enter(_ provider: Provider) -> Bool {
-        open.withLock { open in
-            let count = open[provider.providerId, default: 0]
-            if let limit = provider.maxConcurrency, count >= limit { return false }
-            open[provider.providerId] = count + 1
-            return true
-        }
-    }
-    func leave(_ id: ProviderID) {
-        open.withLock { open in
-            let count = open[id, default: 0] - 1
-            open[id] = count > 0 ? count : nil
-        }
     }
 }
 

@@ -30,7 +30,8 @@ enum ModelFailure: Error, Equatable {
         case (401, _), (nil, "authentication_error"), (nil, "unauthenticated"): self = .runEnded
         case (_, "run-tokens-exceeded"): self = .runBudget
         case (_, _) where Self.namesQuota(type, lower) && (status == nil || status == 403 || status == 429): self = .quotaExceeded
-        case (403, _): self = .refused(text)
+        // The platform's key or the provider's record is wrong: no further try of this run cures that.
+        case (403, _), (_, "credentials-rejected"), (_, "invalid-state"): self = .refused(text)
         case (429, _), (_, "rate_limit_error"), (529, _), (_, "overloaded_error"), (408, _), (_, "timeout_error"):
             self = .again(after: retryAfter, text)
         case (413, _), (_, "request_too_large"): self = .tooLong
