@@ -145,6 +145,10 @@ final class MCPToolSession: Sendable {
                 switch part {
                 case .text(let text): ["type": "text", "text": .string(text)]
                 case .image(let type, let data): ["type": "image", "mimeType": .string(type), "data": .string(data.base64EncodedString())]
+                case .document(let type, let data, let title):
+                    ["type": "resource", "resource": [
+                        "uri": .string("document:" + (title ?? "document")), "mimeType": .string(type), "blob": .string(data.base64EncodedString()),
+                    ]]
                 }
             }), "isError": .bool(result.isError),
         ])
