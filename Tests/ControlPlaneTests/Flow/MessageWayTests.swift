@@ -176,6 +176,10 @@ struct MessageWayTests {
         #expect(world.agents.started.isEmpty)
         #expect(world.vendor.texts().count == 1)
         #expect(world.vendor.texts().first?.contains(Timestamp.day(Timestamp.nextMonth(Date()))) == true)
+        // Both are among what failed lately, though no run began.
+        let failures = try await world.ports.records.query(RecordQuery(Tables.failures, partition: world.bot.botId.rawValue)).records
+        #expect(failures.map { $0.document["code"]?.string } == ["quota-exceeded", "quota-exceeded"])
+        #expect(Set(failures.compactMap { $0.document["messageId"]?.string }).count == 2)
     }
 
     @Test("/stop ends the run within a second and drops what waits behind it")

@@ -88,7 +88,7 @@ public struct Settlement: Sendable {
             writes += try await tasks.settlementWrites(
                 session.botId, taskId, scheduledFor: scheduledFor, outcome: outcome.taskOutcome, result: result, at: now)
         }
-        if let code = outcome.failure { writes.append(failureWrite(session, run, code, at: now)) }
+        if let code = outcome.failure { writes.append(Self.failureWrite(session, code, invocation: run.invocationId, message: run.messageId, task: run.taskId, at: now)) }
         var reply = reply
         // A task has no message of its own: its way is told with what it said.
         if run.taskId != nil { reply?.trace = (run.trace ?? []) + [TraceStep(.delivery, name: run.channelType.rawValue, at: now)] }
@@ -144,14 +144,16 @@ public struct Settlement: Sendable {
             channel: run.channelType, at: now)
     }
 
-    /// The writes that end messages; those whose record is gone (90 days) are left out.
+    /// The writes that end messages; those whose record is gone (90 days) are left out. What fails without a run is kept among the bot's
+    /// failures once; a run's own failure is written with its settlement.
     static func stateWrites(
         _ references: [MessageRef], in session: SessionKey, _ outcome: Outcome, invocation: InvocationID?, records: any RecordStore,
         steps: [TraceStep] = [], channel: ChannelType? = nil, at now: Date
     ) async throws -> [RecordWrite] {
         let keys = Array(Set(references)).prefix(12).map { Message.key(session, $0.timestamp, $0.messageId) }
         let present = try await records.batchGet(keys)
-        return try keys.compactMap { key in
+        var failed: MessageRef?
+        var writes: [RecordWrite] = try keys.compactMap { key in
             guard let record = present[key] else { return nil }
             var changes: [Change] = [.set("state", .string(outcome.state.rawValue))]
             if let invocation { changes.append(.set("invocationId", .string(invocation.rawValue))) }
@@ -159,18 +161,23 @@ public struct Settlement: Sendable {
             let way = steps + [TraceStep(.delivery, name: channel?.rawValue ?? record.document["channelType"]?.string, at: now, durationMs: 0)]
             changes.append(.append("trace", try way.map { .object(try DocumentCoder.encode($0)) }))
             guard let message = try? Message(record: record), !message.state.isSettled else { return nil }
+            if failed == nil { failed = MessageRef(messageId: message.messageId, timestamp: message.timestamp) }
             return .update(key, changes)
         }
+        if invocation == nil, let code = outcome.failure, let failed { writes.append(failureWrite(session, code, message: failed.messageId, at: now)) }
+        return writes
     }
 
-    private func failureWrite(_ session: SessionKey, _ run: Run, _ code: FailureCode, at now: Date) -> RecordWrite {
+    private static func failureWrite(
+        _ session: SessionKey, _ code: FailureCode, invocation: InvocationID? = nil, message: MessageID? = nil, task: TaskID? = nil, at now: Date
+    ) -> RecordWrite {
         let id = ULID.make(at: now)
         var document: Document = [
-            "id": .string(id), "timestamp": .string(Timestamp.text(now)), "groupJid": .string(session.groupJid.rawValue),
-            "invocationId": .string(run.invocationId.rawValue), "code": .string(code.rawValue),
+            "id": .string(id), "timestamp": .string(Timestamp.text(now)), "groupJid": .string(session.groupJid.rawValue), "code": .string(code.rawValue),
         ]
-        if let message = run.messageId { document["messageId"] = .string(message.rawValue) }
-        if let task = run.taskId { document["taskId"] = .string(task.rawValue) }
+        if let invocation { document["invocationId"] = .string(invocation.rawValue) }
+        if let message { document["messageId"] = .string(message.rawValue) }
+        if let task { document["taskId"] = .string(task.rawValue) }
         return .put(RecordKey(Tables.failures, session.botId.rawValue, "\(Timestamp.text(now))#\(id)"), document, expiresAt: now + 30 * 86_400)
     }
 

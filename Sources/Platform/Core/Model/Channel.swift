@@ -55,6 +55,7 @@ public struct Group: Entity {
     public var channelType: ChannelType
     public var isGroup: Bool
     public var requiresTrigger: Bool
+    /// Of the newest message, to within a minute: a busy conversation does not write its record anew for each.
     public var lastMessageAt: Date
     /// What scheduled tasks reply with; opaque to all but the channel.
     public var replyContext: Value?
