@@ -329,6 +329,21 @@ def test_14_no_cors_for_strangers_and_413_before_the_body(server, spec, tenants)
         assert answer.headers["X-Request-Id"] == "test.1-a", path
 
 
+@pytest.mark.parametrize("request_line, status, slug", [
+    ("GET /" + "a" * 40_000 + " HTTP/1.1", 431, "headers-too-large"), ("GET /api/me HTTP/1.1\r\nX: " + "a" * 40_000, 431, "headers-too-large"),
+    ("NO SUCH THING", 400, "validation-failed"), ("GET /api/me HTTP/1.1\r\n: nameless", 400, "validation-failed"), ("\x16\x03\x01\x02\x00", 400, "validation-failed"),
+])
+def test_what_is_not_http_gets_a_sentence_too(server, request_line, status, slug):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as line:
+        line.sendall(f"{request_line}\r\nHost: x\r\n\r\n".encode())
+        answer = b""
+        while part := line.recv(65536):
+            answer += part
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert f" {status} ".encode() in head.split(b"\r\n")[0] and b"x-request-id" in head.lower() and b"application/problem+json" in head, answer
+    assert json.loads(body)["type"] == f"urn:clawbot:problem:{slug}" and len(json.loads(body)["detail"]) > 20
+
+
 # 17 -----------------------------------------------------------------------------------------------------------------
 
 

@@ -288,6 +288,27 @@ def test_an_access_token_that_the_server_no_longer_takes_is_refreshed_once_for_a
     assert len(refreshes) == 1
 
 
+def test_a_page_loaded_again_before_its_refresh_was_answered_stays_signed_in(world):
+    server, vendor, tab = world
+    server.start()
+    one = tab().open("/")
+    one.sign_in()
+    sign_out = one.page.get_by_role("button", name="Sign out")
+    expect(sign_out).to_be_visible()
+    lost = []
+
+    def lose(route):
+        lost.append(route.fetch().status)  # The server has exchanged the token; the page never hears of it.
+        route.abort()
+
+    one.page.route("**/auth/refresh", lose, times=1)
+    with one.page.expect_event("requestfailed", lambda request: request.url.endswith("/auth/refresh")):
+        one.page.reload()
+    assert lost == [200]
+    one.page.reload()
+    expect(sign_out).to_be_visible()
+
+
 def test_two_tabs_share_one_session_and_end_together(world):
     server, vendor, tab = world
     server.start()

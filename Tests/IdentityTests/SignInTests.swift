@@ -49,6 +49,24 @@ struct SignInTests {
         _ = try await world.signIn.refresh(try #require(winners.first).refreshToken)
     }
 
+    @Test("SEC-06 whose answer was lost asks again with the same retry key, for 10 s; without it, or with another, the predecessor stays dead")
+    func SEC_06_lost_answer() async throws {
+        let world = IdentityWorld()
+        try await world.user()
+        let a = try await world.login()
+        let key = Secret("retry-key-0123456789")
+        let b = try await world.signIn.refresh(a.refreshToken, retryKey: key)
+        world.time.advance(by: .seconds(9))
+        #expect(try await world.signIn.refresh(a.refreshToken, retryKey: key).refreshToken == b.refreshToken)
+        #expect(await refusal { _ = try await world.signIn.refresh(a.refreshToken) } == .tokenSuperseded)
+        #expect(await refusal { _ = try await world.signIn.refresh(a.refreshToken, retryKey: Secret("another-key-0123456789")) } == .tokenSuperseded)
+        // Not a way to a second successor: there is one, and the next exchange ends the matter.
+        let c = try await world.signIn.refresh(b.refreshToken)
+        world.time.advance(by: .seconds(1))
+        #expect(await refusal { _ = try await world.signIn.refresh(a.refreshToken, retryKey: key) } == .tokenReused)
+        #expect(await refusal { _ = try await world.signIn.refresh(c.refreshToken) } == .unauthenticated)
+    }
+
     @Test("SEC-06 30 days without use or 90 in all end a session; tokens are stored as digests only")
     func SEC_06_lifetimes() async throws {
         let world = IdentityWorld()

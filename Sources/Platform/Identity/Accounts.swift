@@ -193,12 +193,7 @@ public struct Accounts: Sendable {
         AuditEntry(userId: user.userId.rawValue, actorId: actor.rawValue, action: action, target: user.userId.rawValue, requestId: requestId, at: now)
     }
 
-    /// One `@`, printable ASCII, at most 254 bytes (RFC 5321); a domain without a dot is fine on one's own machine.
     static func check(email: String) throws(IdentityError) {
-        let parts = email.split(separator: "@", omittingEmptySubsequences: false)
-        let printable = email.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && !"\"(),:;<>[\\]/".utf8.contains($0) }
-        guard parts.count == 2, (1...64).contains(parts[0].utf8.count), !parts[1].isEmpty, email.utf8.count <= 254, printable, !parts[1].hasPrefix("."),
-            !parts[1].hasSuffix("."), !parts[1].contains("..")
-        else { throw .invalidEmail("This is not an e-mail address.") }
+        guard EmailAddress.isValid(email) else { throw .invalidEmail("This is not an e-mail address.") }
     }
 }

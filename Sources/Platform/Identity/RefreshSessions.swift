@@ -1,3 +1,4 @@
+import Crypto
 import Foundation
 import Platform
 
@@ -8,6 +9,8 @@ struct RefreshSession: Entity {
     var userId: UserID
     var currentHash: String
     var previousHash: String?
+    /// The newest token, readable only with the one before and the retry key that made it: for the client whose answer was lost.
+    var replay: String?
     var rotatedAt: Date
     var createdAt: Date
     var expiresAt: Date
@@ -86,8 +89,9 @@ struct RefreshSessions: Sendable {
     }
 
     /// Exchanges a token for the next one. The old token's session must still be allowed by `mayLive`.
+    /// - Parameter retryKey: a random text of the client's. Within the grace, the same token with the same key gets the same answer again.
     /// - Throws: ``IdentityError/tokenSuperseded``, ``IdentityError/tokenReused`` (the session has ended), ``IdentityError/unauthenticated``
-    func rotate(_ text: Secret, requestId: String?, mayLive: (RefreshSession) async throws -> Void) async throws -> (session: RefreshSession, token: Secret) {
+    func rotate(_ text: Secret, retryKey: Secret?, requestId: String?, mayLive: (RefreshSession) async throws -> Void) async throws -> (session: RefreshSession, token: Secret) {
         guard let presented = OpaqueToken(text, as: .refresh) else { throw IdentityError.unauthenticated }
         // A second look only when another refresh came between.
         for _ in 0..<3 {
@@ -97,7 +101,9 @@ struct RefreshSessions: Sendable {
             }
             guard Digest.sameSecret(session.currentHash, presented.hash) else {
                 if let previous = session.previousHash, Digest.sameSecret(previous, presented.hash), now.timeIntervalSince(session.rotatedAt) <= Self.grace {
-                    throw IdentityError.tokenSuperseded
+                    guard let next = Replay.open(session, presented, retryKey) else { throw IdentityError.tokenSuperseded }
+                    try await mayLive(session)
+                    return (session, next)
                 }
                 try await revoke(session, because: "user.refresh-reused", requestId)
                 throw IdentityError.tokenReused
@@ -110,6 +116,7 @@ struct RefreshSessions: Sendable {
             var rotated = session
             rotated.previousHash = session.currentHash
             rotated.currentHash = next.hash
+            rotated.replay = try Replay.seal(next, of: session, after: presented, retryKey)
             rotated.rotatedAt = now
             rotated.expiresAt = min(now + Self.sliding, session.createdAt + Self.absolute)
             do {
@@ -150,4 +157,26 @@ struct RefreshSessions: Sendable {
         do { try await AuditTrail(records: records).transact([.delete(session.key, if: .recordExists)], entry) }
         catch RecordStoreError.conditionFailed(0, _) {}
     }
+}
+
+/// A rotation's answer for its own repetition: sealed with what only the client has that asked for it, so that the record alone, or a
+/// stolen predecessor alone, opens nothing.
+private enum Replay {
+    static func seal(_ next: OpaqueToken, of session: RefreshSession, after presented: OpaqueToken, _ retryKey: Secret?) throws -> String? {
+        guard let retryKey else { return nil }
+        return try SecretSeal.seal(Data(next.text.reveal().utf8), key: key(presented, retryKey), context: context(session))
+    }
+
+    static func open(_ session: RefreshSession, _ presented: OpaqueToken, _ retryKey: Secret?) -> Secret? {
+        guard let retryKey, let box = session.replay, let text = SecretSeal.open(box, key: key(presented, retryKey), context: context(session)) else { return nil }
+        let token = OpaqueToken(Secret(String(decoding: text, as: UTF8.self)), as: .refresh)
+        return token.flatMap { Digest.sameSecret($0.hash, session.currentHash) ? $0.text : nil }
+    }
+
+    private static func key(_ presented: OpaqueToken, _ retryKey: Secret) -> SymmetricKey {
+        HKDF<SHA256>.deriveKey(
+            inputKeyMaterial: SymmetricKey(data: Data(presented.text.reveal().utf8)), salt: Data(retryKey.reveal().utf8), info: Data("clawbot/refresh-replay".utf8),
+            outputByteCount: 32)
+    }
+    private static func context(_ session: RefreshSession) -> [String] { ["refresh-replay", session.sessionId] }
 }

@@ -79,9 +79,10 @@ public struct SignIn: Sendable {
         return try await admit(user, requestId)
     }
 
-    public func refresh(_ token: Secret, requestId: String? = nil) async throws -> TokenPair {
+    /// - Parameter retryKey: makes a repetition within ten seconds harmless, where the first answer was lost.
+    public func refresh(_ token: Secret, retryKey: Secret? = nil, requestId: String? = nil) async throws -> TokenPair {
         var user: User?
-        let (session, next) = try await sessions.rotate(token, requestId: requestId) { session in
+        let (session, next) = try await sessions.rotate(token, retryKey: retryKey, requestId: requestId) { session in
             user = try await accounts.user(session.userId)
             guard let user, user.status == .active, Self.lives(session.createdAt, user), !lacksFactor(user) else { throw IdentityError.unauthenticated }
         }

@@ -180,7 +180,7 @@ struct ScriptedSignIn: SignInService {
         default: throw SignInError.invalidCredentials
         }
     }
-    func refresh(_ token: Secret, requestId: String) async throws -> TokenPair {
+    func refresh(_ token: Secret, retryKey: Secret?, requestId: String) async throws -> TokenPair {
         switch token.reveal() {
         case "refresh": return Self.pair
         case "old": throw SignInError.tokenReused

@@ -2,8 +2,8 @@ import Crypto
 import Foundation
 
 /// AES-256-GCM with a random 96-bit nonce; what is sealed says for what it was sealed (SEC-47).
-enum SecretSeal {
-    static func seal(_ plain: Data, key: SymmetricKey, context: [String]) throws -> String {
+public enum SecretSeal {
+    public static func seal(_ plain: Data, key: SymmetricKey, context: [String]) throws -> String {
         guard let combined = try AES.GCM.seal(plain, using: key, nonce: AES.GCM.Nonce(), authenticating: bytes(context)).combined else {
             throw SecretStoreError.unavailable("AES-GCM gave no combined box")
         }
@@ -11,7 +11,7 @@ enum SecretSeal {
     }
 
     /// `nil` when the box was altered, moved or sealed with another key.
-    static func open(_ box: String, key: SymmetricKey, context: [String]) -> Data? {
+    public static func open(_ box: String, key: SymmetricKey, context: [String]) -> Data? {
         guard let data = Data(base64Encoded: box), let sealed = try? AES.GCM.SealedBox(combined: data) else { return nil }
         return try? AES.GCM.open(sealed, using: key, authenticating: bytes(context))
     }

@@ -5,7 +5,8 @@ import Platform
 public protocol SignInService: Sendable {
     /// Wrong e-mail, wrong password and deleted account are one error, in comparable time.
     func login(email: String, password: Secret, requestId: String) async throws -> SignInOutcome
-    func refresh(_ token: Secret, requestId: String) async throws -> TokenPair
+    /// - Parameter retryKey: the same token with the same key gets the same pair again, for ten seconds.
+    func refresh(_ token: Secret, retryKey: Secret?, requestId: String) async throws -> TokenPair
     /// Never fails for an unknown token.
     func logout(_ token: Secret, everywhere: Bool, requestId: String) async throws
     func changePassword(of user: UserID, current: Secret, new: Secret, requestId: String) async throws -> TokenPair

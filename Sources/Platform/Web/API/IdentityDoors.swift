@@ -12,8 +12,8 @@ public struct IssuerDoor: SignInService {
     public func login(email: String, password: Secret, requestId: String) async throws -> SignInOutcome {
         SignInOutcome(try await translated { try await signIn.login(email: email, password: password, requestId: requestId) })
     }
-    public func refresh(_ token: Secret, requestId: String) async throws -> TokenPair {
-        TokenPair(try await translated { try await signIn.refresh(token, requestId: requestId) })
+    public func refresh(_ token: Secret, retryKey: Secret?, requestId: String) async throws -> TokenPair {
+        TokenPair(try await translated { try await signIn.refresh(token, retryKey: retryKey, requestId: requestId) })
     }
     public func logout(_ token: Secret, everywhere: Bool, requestId: String) async throws {
         try await translated { try await signIn.logout(token, everywhere: everywhere, requestId: requestId) }

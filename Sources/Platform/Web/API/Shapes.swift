@@ -97,7 +97,12 @@ enum Shapes {
     private static let token = TextRule(bytes: 1...2000, verbatim: true)
     /// Length is a rule about the new password, said in the same words as the others: the issuer checks it.
     private static let password = TextRule(scalars: 1...1000, verbatim: true, allowsBlank: true)
-    static let refresh = Shape.record([Field("refreshToken", .text(token), required: true)])
+    static let refresh = Shape.record([
+        Field("refreshToken", .text(token), required: true),
+        Field("retryKey", .text(.grammar("16 to 128 letters, digits, - and _", pattern: "^[A-Za-z0-9_-]{16,128}$") {
+            (16...128).contains($0.utf8.count) && Characters.all($0, Characters.isWord)
+        })),
+    ])
     static let logout = Shape.record([Field("refreshToken", .text(token), required: true), Field("everywhere", .boolean)])
     static let changePassword = Shape.record([
         Field("currentPassword", .text(password)), Field("challengeToken", .text(token)), Field("newPassword", .text(password), required: true),

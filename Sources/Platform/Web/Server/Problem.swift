@@ -102,16 +102,20 @@ public struct Problem: Error, Sendable, Equatable {
     }
     public static func tooLarge(_ limit: Int) -> Problem { Problem(.payloadTooLarge, "The body may have at most \(limit) bytes.") }
 
-    var answer: Answer {
+    var document: Value {
         var body: Document = [
             "type": .string("urn:clawbot:problem:\(slug.rawValue)"), "title": .string(slug.title), "status": .int(slug.status), "detail": .string(detail),
         ]
         if slug == .validationFailed {
             body["errors"] = .array((errors ?? []).map { .object(["field": .string($0.field), "message": .string($0.message)]) })
         }
+        return .object(body)
+    }
+
+    var answer: Answer {
         var headers = headers
         headers[.contentType] = "application/problem+json"
-        return Answer(status: slug.status, headers: headers, content: .json(.object(body)))
+        return Answer(status: slug.status, headers: headers, content: .json(document))
     }
 }
 

@@ -99,17 +99,21 @@ public struct WebServer: Service {
     /// The routes as declared: the OpenAPI document is made from them.
     public var routes: [Route] { door.table.routes }
 
+    /// Bytes of a request's headers that the parser takes; the front door's own limits are lower.
+    private static let maximumHeadBytes = 32 << 10
+
     /// The Hummingbird application, for tests and for running.
     public func application() -> some ApplicationProtocol {
         let counter = ConnectionGuard.Counter(limit: configuration.maximumConnectionsPerAddress)
+        let headers = door.headers
         let onListening = onListening
         return Application(
             responder: door,
             server: .http1(
                 configuration: HTTP1Channel.Configuration(
-                    additionalChannelHandlers: [ConnectionGuard(counter: counter)],
+                    additionalChannelHandlers: [ConnectionGuard(counter: counter), UnreadableRequests(headers: headers, limit: Self.maximumHeadBytes)],
                     idleTimeout: .nanoseconds(Int64(configuration.idleTimeout.seconds * 1e9)),
-                    httpDecoderConfiguration: .init(maxHeaderFieldSize: 20 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 200))),
+                    httpDecoderConfiguration: .init(maxHeaderFieldSize: 20 << 10, maxHeaderListSize: Self.maximumHeadBytes, maxHeaderFieldCount: 200))),
             configuration: ApplicationConfiguration(
                 address: .hostname(configuration.host, port: configuration.port),
                 availableConnectionsDelegate: .maximum(configuration.maximumConnections, logger: logger)),

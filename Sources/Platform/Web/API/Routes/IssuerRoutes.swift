@@ -56,7 +56,11 @@ public struct IssuerRoutes: Sendable {
             Route(
                 .post, "/auth/refresh", "Exchanges a refresh token for the next pair.", access: .anyone, body: .json(Shapes.refresh), answers: [.ok(Schemas.tokenPair)],
                 problems: [.unauthenticated]) { call in
-                try await answering { view(try await signIn.refresh(Secret(call.body["refreshToken"]?.string ?? ""), requestId: call.requestId)) }
+                try await answering {
+                    view(
+                        try await signIn.refresh(
+                            Secret(call.body["refreshToken"]?.string ?? ""), retryKey: call.body["retryKey"]?.string.map { Secret($0) }, requestId: call.requestId))
+                }
             },
             Route(
                 .post, "/auth/logout", "Ends a session, or all of its user's.", access: .anyone, body: .json(Shapes.logout), answers: [.noContent]) { call in

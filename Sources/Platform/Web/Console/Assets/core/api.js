@@ -3,6 +3,8 @@
 import { currentLanguage, has, t } from "./i18n.js";
 
 const KEY = "clawbot.refresh";
+// Of the exchange that is under way: a page that is loaded anew before the answer arrives asks again with the same, and gets it.
+const RETRY = "clawbot.refresh.retry";
 let access = null;
 let accessEnds = 0;
 let refresh = sessionStorage.getItem(KEY);
@@ -55,11 +57,16 @@ function reached(now) {
   for (const watcher of reachWatchers) watcher(now);
 }
 
-// Tabs opened by duplication share one refresh token: whoever rotates it tells the others.
+// Tabs opened by duplication share one refresh token: whoever rotates it tells the others, and tells it again to one that was
+// loading just then and asks.
 const tabs = "BroadcastChannel" in self ? new BroadcastChannel("clawbot") : null;
+const followed = new Set();
 tabs?.addEventListener("message", ({ data }) => {
+  if (data?.wanted && refresh && followed.has(data.wanted)) tabs.postMessage({ old: data.wanted, fresh: refresh });
   if (data?.old && data.old === refresh) {
+    followed.add(data.old);
     refresh = data.fresh;
+    sessionStorage.removeItem(RETRY);
     if (refresh) sessionStorage.setItem(KEY, refresh); else end(false, t("session.otherTab"));
   }
 });
@@ -70,7 +77,10 @@ function keep(pair) {
   accessEnds = Date.now() + (pair.expiresIn - 60) * 1000;
   refresh = pair.refreshToken;
   sessionStorage.setItem(KEY, refresh);
-  if (old) tabs?.postMessage({ old, fresh: refresh });
+  sessionStorage.removeItem(RETRY);
+  if (!old) return;
+  followed.add(old);
+  tabs?.postMessage({ old, fresh: refresh });
 }
 
 // Forgets the session. `reason` is the sentence for someone who did not sign out by hand.
@@ -78,7 +88,9 @@ function end(tell = true, reason = null) {
   access = null;
   if (tell && refresh) tabs?.postMessage({ old: refresh, fresh: null });
   refresh = null;
+  followed.clear();
   sessionStorage.removeItem(KEY);
+  sessionStorage.removeItem(RETRY);
   for (const watcher of watchers) watcher(reason);
 }
 
@@ -109,10 +121,13 @@ async function rotate() {
     const mine = refresh;
     if (!mine) throw new APIError(401, { type: "urn:clawbot:problem:unauthenticated" });
     try {
-      keep(await (await send("POST", "/auth/refresh", { body: { refreshToken: mine } })).json());
+      const retryKey = sessionStorage.getItem(RETRY) ?? crypto.randomUUID();
+      sessionStorage.setItem(RETRY, retryKey);
+      keep(await (await send("POST", "/auth/refresh", { body: { refreshToken: mine, retryKey } })).json());
     } catch (error) {
-      // Another tab was faster: its newer token has arrived, or arrives now.
+      // Another tab was faster: its newer token has arrived, or arrives when asked for.
       if (error.slug === "token-superseded") {
+        if (refresh === mine) tabs?.postMessage({ wanted: mine });
         for (let wait = 0; wait < 20 && refresh === mine; wait++) await new Promise((done) => setTimeout(done, 50));
         if (refresh && refresh !== mine) return rotateOnce();
       }
