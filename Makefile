@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 CONFIG ?= configs/local.yaml
+# Debug builds optimise C all the same: scrypt takes seconds otherwise. Always the same flags, so that nothing is built twice.
+DEBUG := -Xcc -O2
 # Where `make install` puts things: DESTDIR is a staging root, PREFIX where programs live, BINARY what is installed.
 DESTDIR ?=
 PREFIX ?= /usr/local
@@ -20,7 +22,7 @@ run: ## install what is missing, build, and start the laptop set-up (MODEL=local
 
 build: ## debug build of everything
 	@scripts/dependencies run
-	@swift build
+	@swift build --build-tests $(DEBUG)
 
 test: ## everything: unit, conformance, sandbox, vendor SDKs, browser, chaos (short)
 	@scripts/test
@@ -33,7 +35,7 @@ bench: ## figures of the release build, side by side
 
 chaos: ## the long chaos run: SIGKILL at random under load
 	@scripts/dependencies test
-	@python=$$(scripts/python-venv) && swift build --product clawbot && \
+	@python=$$(scripts/python-venv) && swift build --product clawbot $(DEBUG) && \
 		CLAWBOT_BINARY=$$PWD/.build/debug/clawbot $$python Tests/EndToEnd/chaos.py --messages 300 --conversations 30 --kills 20
 
 security: ## docs/security-table.md anew, from the names of the tests

@@ -133,7 +133,7 @@ struct Examination: Sendable {
                 cursor = page.cursor
             } while cursor != nil
             for owner in owners {
-                if let damage = try await trail.damage(of: owner, at: Date()) { return Finding("audit", .warning, "the trail of \(owner) is not whole: \(damage)") }
+                if let damage = try await trail.damage(of: owner, at: Date()) { return Finding("audit", .broken, "the trail of \(owner) is not whole: \(damage)") }
             }
             return Finding("audit", .ok, "\(owners.count) trails are whole")
         } catch { return Finding("audit", .broken, sentence(error)) }

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import sqlite3
 import subprocess
 
 import pytest
@@ -55,6 +56,23 @@ def test_doctor_names_what_is_broken(tmp_path):
         (server.directory / "data" / more).unlink(missing_ok=True)
     code, _, _, probes = doctor(server)
     assert code == 1 and probes["records"]["status"] == "broken"
+
+
+def test_doctor_sees_an_audit_trail_that_was_touched(tmp_path):
+    server = Clawbot(tmp_path / "clawbot").start()
+    admin = server.sign_in()
+    for name in ("Claw", "Paw"):
+        assert admin.delete(f"/api/bots/{admin.bot(name)}").status_code == 204
+    server.stop()
+    code, _, _, probes = doctor(server)
+    assert code == 0 and probes["audit"]["status"] == "ok"
+    with sqlite3.connect(server.directory / "data/clawbot.sqlite") as database:
+        (table,) = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'records_audit'").fetchone()
+        row, = database.execute(f"SELECT id FROM {table} WHERE doc LIKE '%bot.deleted%' ORDER BY id").fetchone()
+        database.execute(f"UPDATE {table} SET doc = replace(doc, 'bot.deleted', 'bot.adopted') WHERE id = ?", (row,))
+    database.close()
+    code, _, _, probes = doctor(server)
+    assert code == 1 and probes["audit"]["status"] == "broken" and "not whole" in probes["audit"]["detail"], probes["audit"]
 
 
 def test_ready_names_every_part(server):
