@@ -12,6 +12,11 @@ from console import EMAIL, chromium, world  # noqa: F401  (fixtures)
 FIRST_VIEW = 150 * 1024
 
 
+def pumped(page, what):
+    """Waits for what a route handler of this thread notes: handlers only run while the page is spoken to."""
+    return eventually(lambda: (page.evaluate("1"), what())[1], 90)
+
+
 class Requests:
     """What a page asked for, by whom, and how much came back."""
 
@@ -114,7 +119,7 @@ def test_a_click_that_comes_twice_is_sent_once(world):
     expect(button).to_have_attribute("aria-busy", "true")
     page.keyboard.press("Enter")
     button.dblclick(force=True)
-    eventually(lambda: held)
+    pumped(page, lambda: held)
     for route in held:
         route.continue_()
     expect(page.get_by_role("heading", name="Claw is ready")).to_be_visible()
@@ -177,14 +182,14 @@ def test_a_slow_network_shows_what_it_waits_for(world):
     page.locator("a.card.bot").click()
     expect(page.locator(".skeleton").first).to_be_visible()
     assert page.url.endswith(f"/bots/{bot}")
-    eventually(lambda: held)
+    pumped(page, lambda: held)
 
     def through(ready):
         eventually(lambda: (let_go(), page.evaluate("1"), ready.count() > 0)[2])
 
     through(page.locator(".facts"))
     one.go("Conversations")
-    eventually(lambda: held)
+    pumped(page, lambda: held)
     expect(page.locator(".skeleton").first).to_be_visible()
     # Who does not want to wait goes elsewhere; what comes late does not appear there.
     page.locator("nav.side-nav").get_by_role("link", name="Home").click()
@@ -256,7 +261,7 @@ def test_a_token_that_dies_in_the_middle_of_a_stream_is_replaced_unseen(world):
     page.route("**/chat/events?*", expire)
     one.open(f"/bots/{bot}/chat")
     one.sign_in()
-    eventually(lambda: len(streams) > 1 and page.evaluate("1"))
+    pumped(page, lambda: len(streams) > 1)
     assert len(refreshes) == 1 and streams[0] != streams[1]
     one.after("Count to 5", "1 2 3 4 5")
     expect(page.locator(".state")).to_have_text("")

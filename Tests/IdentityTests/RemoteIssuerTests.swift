@@ -36,7 +36,7 @@ struct RemoteIssuerTests {
                 let identity = try await world.verifier.verify(request.token?.reveal() ?? "")
                 return .init(
                     status: 200,
-                    body: .object(["userId": .string(identity.userId.rawValue), "email": .string(identity.email), "isAdmin": .bool(identity.isAdmin), "displayName": "Ann"]))
+                    body: .object(["userId": .string(identity.userId.rawValue), "email": .string(identity.email ?? ""), "isAdmin": .bool(identity.isAdmin), "displayName": "Ann"]))
             } catch TokenError.suspended { return .init(status: 403, body: .null) } catch { return .init(status: 401, body: .null) }
         }
         func count(_ path: String) -> Int { asked.withLock { $0[path] ?? 0 } }
@@ -68,6 +68,7 @@ struct RemoteIssuerTests {
         let admin = try await pair.issuer.user("root@example.com", admin: true)
         let token = try await pair.issuer.login().accessToken.reveal()
         _ = try await pair.verifier.verify(token)
+        pair.issuer.time.advance(by: .seconds(1))
         _ = try await pair.issuer.accounts.setStatus(user.userId, to: .suspended, by: admin.userId, requestId: "r")
         pair.issuer.time.advance(by: .seconds(5))
         #expect(await tokenRefusal { _ = try await pair.verifier.verify(token) } == .suspended)
