@@ -140,7 +140,7 @@ class Tab:
 
     def close(self):
         self.context.close()
-        assert self.problems == []
+        assert self.problems == [], self.problems
 
 
 @pytest.fixture

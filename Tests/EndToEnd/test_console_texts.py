@@ -50,3 +50,30 @@ def test_every_text_is_known_and_every_key_is_used():
         assert any(key.startswith(prefix) for key in keys), f"no text begins with {prefix}"
     unused = {key for key in keys if key not in literal and not any(key.startswith(prefix) for prefix in prefixes)}
     assert not unused, f"no page uses {sorted(unused)}"
+
+
+def modules_of(path):
+    """A page's module and all that it imports before it can run."""
+    found, waiting = set(), [path]
+    while waiting:
+        path = waiting.pop()
+        if path in found or path.parent == CATALOGUES:
+            continue
+        found.add(path)
+        waiting += [(path.parent / name).resolve() for name in re.findall(r'\bfrom "(\.[^"]+)"', SOURCES[path])]
+    return found
+
+
+def test_every_page_has_its_texts_at_hand():
+    """A text of another area's catalogue shows as its key when the page is opened first."""
+    routes = ASSETS / "core/routes.js"
+    pages = re.findall(r'area: "(\w[\w-]*)".*?import\("(\.\./pages/[^"]+)"\)', SOURCES[routes])
+    assert len(pages) > 15
+    core = set(catalogue("en", "core"))
+    for area, page in pages:
+        known = core | set(catalogue("en", area)) | (set(catalogue("en", "bot")) if page.startswith("../pages/bot-") else set())
+        own = (routes.parent / page).resolve()
+        # What another page lends, a formatter say, need not use that page's texts.
+        for module in (m for m in modules_of(own) if m == own or m.parent.name != "pages"):
+            missing = {key for key in re.findall(r'\b(?:t|rich)\("([^"]+)"', SOURCES[module]) if key not in known}
+            assert not missing, f"{page} ({area}) needs {sorted(missing)} of {module.name}"

@@ -44,7 +44,6 @@ export default {
   "factor.turnOffText": "From then on the password alone is enough.",
   "factor.turnOn": "Turn on",
   "factor.why": "First your password, so that nobody at your open computer can do this.",
-  "month.choose": "Month",
   "usage.bot": "Bot",
   "usage.byBot": "By bot",
   "usage.byDay": "Tokens by day",

@@ -69,6 +69,7 @@ export default {
   "markdown.notCopied": "Not allowed",
   "markdown.open": "open",
   "markdown.table": "Table",
+  "month.choose": "Month",
   "nav.account": "Account",
   "nav.admin": "Administration",
   "nav.adminAudit": "Audit",

@@ -44,7 +44,6 @@ export default {
   "factor.turnOffText": "关闭后仅凭密码即可登录。",
   "factor.turnOn": "开启",
   "factor.why": "请先输入密码，以防他人在您未锁屏的电脑上操作。",
-  "month.choose": "月份",
   "usage.bot": "机器人",
   "usage.byBot": "按机器人",
   "usage.byDay": "每日令牌",

@@ -69,6 +69,7 @@ export default {
   "markdown.notCopied": "无法复制",
   "markdown.open": "未完成",
   "markdown.table": "表格",
+  "month.choose": "月份",
   "nav.account": "账户",
   "nav.admin": "管理",
   "nav.adminAudit": "审计",
