@@ -45,6 +45,11 @@ let package = Package(
                 .product(name: "Yams", package: "Yams"),
             ],
             path: "Sources/Platform/Core", swiftSettings: strict),
+        // Raw connections of proxies: heads, tunnels, the first bytes of TLS. Both ends of the sandbox's way out use it.
+        .target(
+            name: "Tunnel",
+            dependencies: [.product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio")],
+            path: "Sources/Platform/Tunnel", swiftSettings: strict),
         .target(
             name: "Channels",
             dependencies: [
@@ -58,7 +63,7 @@ let package = Package(
         .target(
             name: "AgentRuntime",
             dependencies: [
-                "Platform", "CLinux",
+                "Platform", "CLinux", "Tunnel",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
@@ -91,7 +96,8 @@ let package = Package(
         .target(
             name: "WebAPI",
             dependencies: [
-                "Platform", "Channels", "ControlPlane", "Identity",
+                "Platform", "Channels", "ControlPlane", "Identity", "Tunnel",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -181,7 +187,7 @@ let package = Package(
         .testTarget(
             name: "WebAPITests",
             dependencies: [
-                "Pace", "WebAPI", "ControlPlane", "Channels", "Platform", .product(name: "HummingbirdTesting", package: "hummingbird"),
+                "Pace", "WebAPI", "ControlPlane", "Channels", "Platform", "Tunnel", .product(name: "HummingbirdTesting", package: "hummingbird"),
             ], swiftSettings: strict),
     ]
 )

@@ -80,17 +80,19 @@ struct Installation: Sendable {
         ])
         let tasks = TaskService(records: ports.records, scheduler: ports.scheduler, time: time, logger: logger)
         let providerHealth = ProviderHealth(time: time)
-        let providerKinds = modelKinds(configuration, clients, time: time)
+        let egress = EgressGuard(privateTargets: configuration.privateTargets, allowsLocalProviders: configuration.stage == "local")
+        let providerKinds = modelKinds(configuration, clients, egress, time: time)
         let launcher = try await processLauncher(configuration, executable: executable, data: data, logger: logger)
         let computeBox = LateCompute()
         var hooks = AgentGateway.Hooks()
         hooks.finalAccepted = { session, invocation in await computeBox.compute?.finished(session, invocation) }
         hooks.search = configuration.tools.search.map { WebSearch($0, http: clients.models) }
-        let egress = EgressGuard(privateTargets: configuration.privateTargets, allowsLocalProviders: configuration.stage == "local")
         let mcpRelay = MCPRelay(
             records: ports.records, secrets: ports.secrets, stage: configuration.stage,
             upstream: GuardedMCPUpstream(egress: egress, client: clients.tools))
         hooks.mcp = mcpRelay
+        hooks.proxy = CredentialProxy(egress: egress, client: clients.tools, secrets: ports.secrets, stage: configuration.stage)
+        hooks.egress = EgressDoor(egress: egress)
         let gateway = AgentGateway(
             records: ports.records, objects: ports.objects, replies: ports.replies, live: ports.live, tasks: tasks,
             providers: ProviderResolution(records: ports.records, secrets: ports.secrets, stage: configuration.stage, kinds: providerKinds),
@@ -235,10 +237,11 @@ struct Installation: Sendable {
     }
 
     /// The endpoints that this deployment can talk to, by the type of their providers.
-    private static func modelKinds(_ configuration: PlatformConfiguration, _ clients: Clients, time: any TimeSource) -> [Provider.Kind: any ModelProvider] {
+    private static func modelKinds(_ configuration: PlatformConfiguration, _ clients: Clients, _ egress: EgressGuard, time: any TimeSource) -> [Provider.Kind: any ModelProvider] {
         let aws = AWSIdentity(region: configuration.awsRegion, environment: ProcessInfo.processInfo.environment, client: clients.models, time: time)
         return [
-            .anthropicCompatible: AnthropicCompatibleProvider(client: clients.models), .openAICompatible: OpenAICompatibleProvider(client: clients.models),
+            .anthropicCompatible: AnthropicCompatibleProvider(egress: egress, client: clients.endpoints),
+            .openAICompatible: OpenAICompatibleProvider(egress: egress, client: clients.endpoints),
             .bedrock: BedrockProvider(models: BedrockRuntime(identity: aws, client: clients.models, time: time)),
         ]
     }
@@ -318,6 +321,8 @@ private struct Clients: Sendable {
     let models = AnthropicCompatibleProvider.makeClient(on: MultiThreadedEventLoopGroup.singleton)
     let vendors = HTTPClient(eventLoopGroupProvider: .singleton, configuration: ChannelHTTP.configuration)
     let agents = Self.agentClient()
+    /// Model endpoints that people enter: a connection for each answer that streams.
+    let endpoints = EgressClient(readTimeout: .seconds(120), connectionsPerHost: 1000)
     /// Servers of others that tenants name.
     let tools = EgressClient()
 
@@ -329,6 +334,7 @@ private struct Clients: Sendable {
     }
 
     func close(_ logger: Logger) async {
+        await endpoints.shutdown()
         await tools.shutdown()
         for client in [models, vendors, agents] {
             do { try await client.shutdown() } catch { logger.debug("client not shut down", metadata: ["error": "\(error)"]) }

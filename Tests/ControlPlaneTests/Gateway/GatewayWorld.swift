@@ -26,7 +26,8 @@ struct GatewayWorld {
     var layout: ObjectLayout { ObjectLayout(userId: userId, botId: botId) }
 
     init(
-        tokens: Int = 1_000_000, granted: Int = 0, mcp: ((InMemoryRecordStore, InMemorySecretStore) -> MCPRelay)? = nil
+        tokens: Int = 1_000_000, granted: Int = 0, mcp: ((InMemoryRecordStore, InMemorySecretStore) -> MCPRelay)? = nil,
+        with change: (inout AgentGateway.Hooks) -> Void = { _ in }
     ) async throws {
         records = InMemoryRecordStore(time: time)
         objects = InMemoryObjectStore(time: time)
@@ -37,6 +38,7 @@ struct GatewayWorld {
         let resolution = ProviderResolution(records: records, secrets: secrets, stage: "test", kinds: [.anthropicCompatible: provider])
         var hooks = AgentGateway.Hooks()
         hooks.mcp = mcp?(records, secrets)
+        change(&hooks)
         gateway = AgentGateway(
             records: records, objects: objects, replies: replies, live: live, tasks: tasks, providers: resolution, quota: quota, signer: signer,
             time: time, hooks: hooks)

@@ -82,6 +82,7 @@ struct SandboxCommand {
         for mount in mounts.sorted(by: { $0.target < $1.target }) {
             options += [mount.writable ? "--bind" : "--ro-bind", source(mount.source), mount.target]
         }
+        options += ["--setenv", "CLAWBOT_SANDBOX", "1"]
         for (name, value) in environment.sorted(by: { $0.key < $1.key }) { options += ["--setenv", name, value] }
         let group = "\(SandboxLayout.workspace)/group"
         options += ["--chdir", mounts.contains { $0.target == group } ? group : SandboxLayout.workspace]

@@ -11,6 +11,7 @@ import Platform
 /// | `CLAWBOT_IDLE_SECONDS` | ends after so long without a run; absent = never |
 /// | `CLAWBOT_SESSION` | `botId#groupJid` that it was launched for; absent = a warm process, bound by its first payload |
 /// | `CLAWBOT_MOUNTS` | without a sandbox only: JSON object, usual path (`/workspace/group`, …) → the directory that stands for it |
+/// | `CLAWBOT_SANDBOX` | `1` = in a sandbox, with a network namespace of its own |
 /// | `HOME` | `/home/agent` |
 /// | `CLAWBOT_MANAGED_POLICY` | file with the operator's policy, part of every system prompt |
 /// | `CLAWBOT_LOG_LEVEL` | `info` |
@@ -22,6 +23,8 @@ public struct AgentConfiguration: Sendable {
     public var session: SessionKey?
     /// The gateway's socket, where it is one on this machine: the agent ends when nobody listens there any more.
     public var gatewaySocket: String?
+    /// In a sandbox, with a network namespace of its own.
+    public var isSandboxed = false
     public var places: AgentPlaces
     /// Of the native engine.
     public var options = NativeEngine.Options()
@@ -66,6 +69,8 @@ public struct AgentConfiguration: Sendable {
             }
             mounts = given
         }
+        // A launcher without a sandbox says where the directories are instead.
+        isSandboxed = mounts.isEmpty && environment["CLAWBOT_SANDBOX"] == "1"
         let home = environment["HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? "/home/agent"
         places = AgentPlaces(mounts: mounts, home: home, policy: environment["CLAWBOT_MANAGED_POLICY"])
         logLevel = environment["CLAWBOT_LOG_LEVEL"] ?? "info"

@@ -61,7 +61,13 @@ public enum AgentProcess {
         handlesSignals: Bool, onListening: @escaping @Sendable () async -> Void
     ) async throws {
         let host = RunHost(session: configuration.session, time: time)
-        let engine = NativeEngine(places: configuration.places, options: configuration.options, logger: logger)
+        // Only in a network namespace of our own: elsewhere everybody on the machine could use the loopback, and commands have its network.
+        let forwarder: EgressForwarder? =
+            if let socket = configuration.gatewaySocket, configuration.isSandboxed {
+                try await EgressForwarder(gatewaySocket: socket, on: group, logger: logger) { host.grant }
+            } else { nil }
+        let engine = NativeEngine(
+            places: configuration.places, options: configuration.options, commandEnvironment: forwarder?.environment ?? [:], refusals: forwarder?.refusals, logger: logger)
         // Without a sandbox nothing else ends what commands left in the background.
         defer { engine.shutDown() }
         try configuration.places.prepare()
@@ -91,8 +97,14 @@ public enum AgentProcess {
             services.services.append(
                 .init(service: GatewayWatch(socket: socket, group: group, time: time, logger: logger), successTerminationBehavior: .gracefullyShutdownGroup))
         }
+        if let forwarder { services.services.append(.init(service: Forwarding(forwarder: forwarder))) }
         services.maximumGracefulShutdownDuration = Duration.seconds(20)
         try await ServiceGroup(configuration: services).run()
+    }
+
+    private struct Forwarding: Service {
+        let forwarder: EgressForwarder
+        func run() async { await cancelWhenGracefulShutdown { await forwarder.run() } }
     }
 
     /// Frameworks report their trouble, not their life.

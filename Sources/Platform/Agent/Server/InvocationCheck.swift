@@ -59,6 +59,8 @@ enum InvocationCheck {
             try require(file.size >= 0 && !file.fileName.isEmpty, "attachments[\(index)]")
         }
         try check(payload.mcpConfigs ?? [])
+        let prefixes = payload.proxyPrefixes ?? []
+        try require(prefixes.count <= 100 && prefixes.allSatisfy { $0.hasPrefix("/") && (2...65).contains($0.utf8.count) }, "proxyPrefixes")
         try require((payload.resumeSessionId?.utf8.count ?? 0) <= 128, "resumeSessionId")
         try require(payload.forceNewSession != true || payload.resumeSessionId == nil, "forceNewSession", "Not together with resumeSessionId.")
     }

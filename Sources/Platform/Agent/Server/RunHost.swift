@@ -62,6 +62,9 @@ public final class RunHost: Sendable {
         return state.withLock { $0.active == nil ? (false, $0.lastUpdate) : (true, now) }
     }
 
+    /// Of the active run.
+    var grant: String? { state.withLock { $0.active?.payload.grant } }
+
     // MARK: For the worker
 
     /// The next run; nil when the process is to end: told so, or idle for longer than `idleTimeout`.

@@ -19,6 +19,8 @@ public struct ToolContext: Sendable {
     public var sideModel: SideModel?
     /// What commands see; never the agent's own environment, which holds its process key.
     public var environment: [String: String]
+    /// Where refused connections of commands are told; nil where nothing stands between.
+    var refusals: EgressRefusals?
     /// No command runs longer.
     public var deadline: Date?
     public var limits: ToolLimits

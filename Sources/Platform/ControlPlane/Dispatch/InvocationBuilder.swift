@@ -14,6 +14,8 @@ struct InvocationBuilder: Sendable {
     let prompts: PromptBuilder
     /// nil = without MCP servers.
     var mcp: MCPSelection?
+    /// Prefixes of a user's proxy rules; nil = without a credential proxy.
+    var proxyPrefixes: (@Sendable (UserID) async throws -> [String])?
     let time: any TimeSource
     /// The gateway has a web search of the platform's.
     var searchesWeb = false
@@ -83,6 +85,8 @@ struct InvocationBuilder: Sendable {
         }
         let servers = try await mcp?.configs(for: bot) ?? []
         if !servers.isEmpty { payload.mcpConfigs = servers }
+        let prefixes = try await proxyPrefixes?(bot.userId) ?? []
+        if !prefixes.isEmpty { payload.proxyPrefixes = prefixes }
         payload.objectsRevision = String(session.objectsRevision)
         if case .message(let parts) = work.subject, parts[0].isCommand == true {
             switch SlashCommand.parse(parts[0].content)?.kind {

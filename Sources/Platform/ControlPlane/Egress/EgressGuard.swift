@@ -11,7 +11,8 @@ import Platform
 /// let answer = try await client.execute(request, to: target, timeout: .seconds(30))
 /// ```
 public struct EgressGuard: Sendable {
-    /// On whose behalf. Those of the first line are the platform's own: an operator may allow private targets for them.
+    /// On whose behalf. An operator may allow private targets for those of the first line, which are the platform's own, for proxy rules
+    /// and for agents.
     public enum Consumer: Sendable, Hashable {
         case provider, channel, search, transcription, identity
         case proxyRule, mcpServer, git, attachment, agent
@@ -23,7 +24,9 @@ public struct EgressGuard: Sendable {
             case .search: .search
             case .transcription: .transcription
             case .identity: .identity
-            case .proxyRule, .mcpServer, .git, .attachment, .agent: nil
+            case .proxyRule: .proxy
+            case .agent: .egress
+            case .mcpServer, .git, .attachment: nil
             }
         }
     }
@@ -60,22 +63,24 @@ public struct EgressGuard: Sendable {
     }
 
     /// What can be said of a URL without asking the network.
-    public func check(_ url: WebAddress, for consumer: Consumer) throws(Refusal) {
+    /// - Parameter namedPort: the owner of an agent named host and port together: they need not be usual ones.
+    public func check(_ url: WebAddress, for consumer: Consumer, namedPort: Bool = false) throws(Refusal) {
         if url.isMetadataName || url.range == .never { throw .address }
         if isConfigured(url, consumer) { return }
         let mayBeLocal = consumer == .provider && allowsLocalProviders
         let isLocal = url.isLocalName || url.range == .privateUse
         if isLocal && !mayBeLocal { throw .address }
-        if url.scheme == .http && !(isLocal && mayBeLocal) { throw .plainHTTP }
+        // No secret of the platform's travels with what an agent's commands send.
+        if url.scheme == .http, consumer != .agent, !(isLocal && mayBeLocal) { throw .plainHTTP }
         // A provider is an administrator's choice, and endpoints of one's own listen where they like.
-        if consumer != .provider, !ports.contains(url.port) { throw .port }
+        if consumer != .provider, !namedPort, !ports.contains(url.port) { throw .port }
         if consumer == .provider, !isLocal, !ports.contains(url.port), url.port < 1024 { throw .port }
         if let range = url.range { try admit(url.host, range, url, consumer) }
     }
 
     /// Resolves and admits every address, or refuses. The answer names the one to connect to.
-    public func vet(_ url: WebAddress, for consumer: Consumer) async throws(Refusal) -> Target {
-        try check(url, for: consumer)
+    public func vet(_ url: WebAddress, for consumer: Consumer, namedPort: Bool = false) async throws(Refusal) -> Target {
+        try check(url, for: consumer, namedPort: namedPort)
         if url.range != nil { return Target(url: url, address: url.host) }
         let addresses: [String]
         do { addresses = try await resolver.addresses(of: url.host) } catch { throw .unresolved }
@@ -97,7 +102,7 @@ public struct EgressGuard: Sendable {
             guard consumer == .provider, allowsLocalProviders, url.range != nil || url.isLocalName else { throw .address }
         case .global:
             if ownBlocks.contains(where: { $0.contains(address) }) { throw .address }
-            if url.scheme == .http, !isConfigured(url, consumer) { throw .plainHTTP }
+            if url.scheme == .http, consumer != .agent, !isConfigured(url, consumer) { throw .plainHTTP }
         }
     }
 

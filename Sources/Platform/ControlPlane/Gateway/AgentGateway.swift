@@ -34,6 +34,10 @@ public struct AgentGateway: Sendable {
         public var search: WebSearch?
         /// The way to remote MCP servers; nil = there is none here.
         public var mcp: MCPRelay?
+        /// The credential proxy; nil = there is none here.
+        public var proxy: CredentialProxy?
+        /// The way out for commands; nil = there is none here.
+        public var egress: EgressDoor?
         public init() {}
     }
 

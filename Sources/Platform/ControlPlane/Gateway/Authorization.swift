@@ -118,12 +118,12 @@ extension AgentGateway {
     }
 
     /// Records a refusal for the bot's owner. Best effort, a hundred rows a run at most.
-    func deny(_ run: AuthorizedRun, _ target: String) async {
+    func deny(_ run: AuthorizedRun, _ target: String, kind: Denial.Kind = .tool) async {
         guard run.live.mayRecordDenial() else { return }
         let now = time.now()
         let denial = Denial(
             id: ULID.make(at: now), botId: run.grant.botId, timestamp: now, groupJid: run.grant.groupJid, invocationId: run.run.invocationId,
-            kind: .tool, target: String(target.prefix(128)), origin: .direct)
+            kind: kind, target: String(target.prefix(128)), origin: .direct)
         do { try await records.put(denial) } catch {
             logger.warning("recording a denial failed", metadata: ["invocationId": "\(run.run.invocationId)", "cause": "\(error)"])
         }

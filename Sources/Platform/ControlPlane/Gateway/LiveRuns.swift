@@ -46,12 +46,15 @@ final class LiveRun: Sendable {
     let end = EndSignal()
     let replies: ReplyLedger
     let rate = CallRate(perMinute: 1200, atOnce: 32)
+    /// Connections of its commands, which must not take the places of its own calls.
+    let egress = CallRate(perMinute: .max, atOnce: .max)
     private struct State {
         var touchedAt: Date
         var checkpointAt: Date
         var checkpoint: TokenUsage
         var overloads = 0
         var denials = 0
+        var egressBytes = 0
         var trace: [TraceStep]
     }
     private let state: Mutex<State>
@@ -79,6 +82,13 @@ final class LiveRun: Sendable {
         }
     }
 
+    /// Books bytes that the run moved over the network; false once it has moved more than `limit`.
+    func spend(egress bytes: Int, of limit: Int) -> Bool {
+        state.withLock {
+            $0.egressBytes += bytes; return $0.egressBytes <= limit
+        }
+    }
+
     /// Counts answers "overloaded" in a row; three make the overload persistent.
     func overloaded(_ isOverload: Bool) { state.withLock { $0.overloads = isOverload ? $0.overloads + 1 : 0 } }
     var overloadPersists: Bool { state.withLock { $0.overloads >= 3 } }
@@ -100,7 +110,9 @@ final class CallRate: Sendable {
     init(perMinute: Int, atOnce: Int) { self.perMinute = perMinute; self.atOnce = atOnce }
 
     /// Takes a place and tells how many calls remain in the window; throws `.rateLimited`.
-    func enter(at now: Date) throws(GatewayError) -> Int {
+    /// - Parameters: other limits than the usual ones of this rate.
+    func enter(at now: Date, perMinute: Int? = nil, atOnce: Int? = nil) throws(GatewayError) -> Int {
+        let perMinute = perMinute ?? self.perMinute, atOnce = atOnce ?? self.atOnce
         let second = Int(now.timeIntervalSince1970)
         let outcome: Result<Int, GatewayError> = state.withLock { state in
             state.seconds.removeAll { $0.second <= second - 60 }

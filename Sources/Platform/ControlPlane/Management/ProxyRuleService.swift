@@ -111,7 +111,8 @@ public struct ProxyRuleService: Sendable {
     }
 
     private func refusal(of target: String) async -> String? {
-        guard let url = WebAddress(target), url.scheme == .https, !url.hasQuery else { return "Must be an absolute https URL without user, query and fragment." }
+        // Over http only where the guard says so: to what the operator allowed by name.
+        guard let url = WebAddress(target), !url.hasQuery else { return "Must be an absolute https URL without user, query and fragment." }
         do throws(EgressGuard.Refusal) { _ = try await egress.vet(url, for: .proxyRule) } catch {
             // A name that cannot be asked for just now is not wrong for that: each connection asks again.
             if error != .unresolved { return EgressGuard.Refusal.sentence }

@@ -10,10 +10,12 @@ import Platform
 /// not followed (SEC-42); what an upstream echoes of the key never reaches the agent (SEC-80).
 public struct AnthropicCompatibleProvider: ModelProvider {
     public static let version = "2023-06-01"
-    private let client: HTTPClient
+    private let connection: ModelConnection
 
     /// - Parameter client: one that does not follow redirects and does not decompress: see ``makeClient(on:connectTimeout:readTimeout:)``.
-    public init(client: HTTPClient) { self.client = client }
+    public init(client: HTTPClient) { connection = .direct(client) }
+    /// Each request goes to an address that `egress` has vetted for it.
+    public init(egress: EgressGuard, client: EgressClient) { connection = .guarded(egress, client) }
 
     /// A client with the settings that model endpoints need. The caller shuts it down.
     /// - Parameter readTimeout: longest silence of an endpoint, until the head of its answer too.
@@ -39,7 +41,7 @@ public struct AnthropicCompatibleProvider: ModelProvider {
         request.method = .POST
         request.headers = try headers(call)
         request.body = .bytes(call.body)
-        let response = try await ModelHTTP.execute(request, on: client)
+        let response = try await connection.execute(request)
         let status = Int(response.status.code)
         guard status < 300 else { return await failed(response, status: status, key: call.key) }
         let body = response.body

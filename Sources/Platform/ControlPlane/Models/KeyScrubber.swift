@@ -22,12 +22,15 @@ struct KeyScrubber {
         return spellings(plain).reduce(text) { $0.replacingOccurrences(of: $1, with: mark) }
     }
 
+    /// RFC 3986 §2.3.
+    private static let unreserved = CharacterSet(charactersIn: "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
     /// Longest first, so that no part of one is left over by another.
     private static func spellings(_ plain: String) -> [String] {
         let base64 = Data(plain.utf8).base64EncodedString()
         let all = [
             plain, plain.replacingOccurrences(of: "/", with: "\\/"), base64, String(base64.prefix { $0 != "=" }),
-            plain.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? plain,
+            plain.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? plain, plain.addingPercentEncoding(withAllowedCharacters: unreserved) ?? plain,
         ]
         return Set(all).sorted { ($0.utf8.count, $0) > ($1.utf8.count, $1) }
     }

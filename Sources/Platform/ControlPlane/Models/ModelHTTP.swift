@@ -25,11 +25,6 @@ enum ModelHTTP {
         return HTTPClient(eventLoopGroupProvider: .shared(group), configuration: configuration)
     }
 
-    /// Sends the request. The whole answer may take long; silence is bounded by the client's read time-out.
-    static func execute(_ request: HTTPClientRequest, on client: HTTPClient) async throws(ModelFailure) -> HTTPClientResponse {
-        do { return try await client.execute(request, timeout: .hours(8)) } catch { throw failure(error) }
-    }
-
     /// Hands out a body chunk by chunk, its failures named.
     static func chunks(_ body: HTTPClientResponse.Body, _ take: (ByteBuffer) async throws -> Void) async throws {
         var chunks = body.makeAsyncIterator()

@@ -90,9 +90,10 @@ public struct PlatformConfiguration: Sendable {
     public enum ExternalTool: Sendable { case endpoint(baseURL: String, apiKey: Secret?), command(String) }
     public struct Tools: Sendable { public var search: ExternalTool?; public var transcription: ExternalTool? }
 
-    /// A private address that one consumer of the platform's own may call (SEC-44): `providers=10.1.2.3:443`.
+    /// A private address that one consumer may call (SEC-44): `providers=10.1.2.3:443`. `proxy` is for users' proxy rules, `egress` for the
+    /// commands of every agent.
     public struct PrivateTarget: Sendable, Hashable {
-        public enum Consumer: String, Sendable, CaseIterable { case providers, channels, search, transcription, identity }
+        public enum Consumer: String, Sendable, CaseIterable { case providers, channels, search, transcription, identity, proxy, egress }
         public var consumer: Consumer
         public var host: String
         public var port: Int

@@ -62,6 +62,8 @@ public struct InvocationPayload: Codable, Sendable {
     /// Absent = no web search.
     public var webSearch: WebSearch?
     public var mcpConfigs: [MCPConfig]?
+    /// Prefixes of the user's proxy rules, without targets or values; absent = none.
+    public var proxyPrefixes: [String]?
 
     public init(
         invocationId: InvocationID, botId: BotID, userId: UserID, groupJid: GroupJID, botName: String, channelType: ChannelType, prompt: String,

@@ -28,10 +28,18 @@ enum GatewayContract {
         route(.post, "/object-access", "Fresh scoped credentials of the object store, where there are any.", answers: [.ok(.anything)], problems: [.notFound]),
         model("/model/v1/messages", "A model call in the shape of the Messages API, streamed."),
         model("/model/v1/messages/count_tokens", "Counts a request's tokens."),
+        proxied(.get), proxied(.post), proxied(.put), proxied(.patch), proxied(.delete),
         route(.get, "/mcp/{serverId}", "A remote MCP server's stream of events.", answers: [.bytes("*/*")], problems: [.upstreamFailed, .forbidden, .notFound]),
         route(.post, "/mcp/{serverId}", "A message to a remote MCP server; its answer is streamed.", .raw(limit: 8 << 20), [.bytes("*/*")], [.upstreamFailed, .forbidden, .notFound]),
         route(.delete, "/mcp/{serverId}", "Ends a session with a remote MCP server.", answers: [.noContent], problems: [.upstreamFailed, .forbidden, .notFound]),
     ]
+
+    private static func proxied(_ method: HTTPRequest.Method) -> RouteDeclaration {
+        let body: RouteDeclaration.Body = method == .get || method == .delete ? .none : .stream(limit: .max)
+        return route(
+            method, "/proxy/{rule}/{path…}", "A call to an API behind one of the user's proxy rules, whose secret is added here.", body, [.bytes("*/*")],
+            [.upstreamFailed, .forbidden, .invalidState])
+    }
 
     private static func model(_ path: String, _ summary: String) -> RouteDeclaration {
         var declaration = route(.post, path, summary, .json(.anyObject, limit: 32 << 20), [.bytes("*/*")], [.upstreamFailed, .upstreamTimeout])

@@ -2,6 +2,7 @@ import ControlPlane
 import Foundation
 import HTTPTypes
 import Hummingbird
+import AsyncHTTPClient
 import NIOCore
 import Platform
 
@@ -248,10 +249,30 @@ extension GatewayRoutes {
         return passing(answer, permit)
     }
 
+    // MARK: - Credential proxy
+
+    func proxy(_ call: GatewayCall) async throws -> Response {
+        let run = try await call.authorized(gateway, .proxy)
+        let permit = try gateway.permit(run)
+        // As it was sent: what is decoded here could mean something else where it goes.
+        let raw = (call.request.head.path ?? "").split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        let rest = raw[0].dropFirst("\(Self.prefix)/proxy/".count)
+        let slash = rest.firstIndex(of: "/")
+        let length = call.request.headers[.contentLength].flatMap { Int64($0) }
+        let hasBody = (length ?? 0) > 0 || call.request.headers[.transferEncoding] != nil
+        let answer = try await gateway.proxy(
+            run, token: call.token ?? "",
+            ProxyRequest(
+                method: call.method.rawValue, rule: call.path[1], rest: slash.map { String(rest[rest.index(after: $0)...]) } ?? "",
+                query: raw.count > 1 ? String(raw[1]) : nil, headers: call.request.headers.map { (name: $0.name.canonicalName, value: $0.value) },
+                body: hasBody ? .stream(call.request.body, length: length.map { .known($0) } ?? .unknown) : nil))
+        return passing(answer, permit)
+    }
+
     /// An upstream's answer; the place in the run's budget is held until it has ended.
     private func passing(_ answer: ModelResponse, _ permit: CallPermit) -> Response {
         var headers = HTTPFields()
-        for (name, value) in answer.headers { if let name = HTTPField.Name(name) { headers[name] = value } }
+        for (name, value) in answer.headers { if let name = HTTPField.Name(name) { headers.append(HTTPField(name: name, value: value)) } }
         var response = Response(
             status: .init(code: answer.status), headers: headers,
             body: ResponseBody { writer in

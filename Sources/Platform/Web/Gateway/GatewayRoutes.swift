@@ -74,6 +74,7 @@ public struct GatewayRoutes: Sendable {
                 _ = try await call.authorized(gateway, .objects)
                 throw GatewayError.notFound
             }
+        case ("proxy", 2...): return try await proxy(call)
         case ("mcp", 2): return try await on([.get, .post, .delete], method) { try await mcp(call, MCPServerID(path[1])) }
         case ("model", 3) where path[1] == "v1" && path[2] == "messages": return try await on([.post], method) { try await model(call, .messages) }
         case ("model", 4) where path[1...] == ["v1", "messages", "count_tokens"]:

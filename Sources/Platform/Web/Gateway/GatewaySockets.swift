@@ -35,6 +35,7 @@ public actor GatewaySockets {
         var channel: any NIOCore.Channel
         var serving: Task<Void, Never>
         var directory: String
+        var egress: EgressListener?
     }
     public static let socketName = "gateway.sock"
 
@@ -42,6 +43,7 @@ public actor GatewaySockets {
     private let group: any EventLoopGroup
     private let peers: ClosedRange<uid_t>?
     private let logger: Logger
+    private let decide: @Sendable (String?, SessionKey, WebAddress) async throws(EgressRefusal) -> EgressPassage
     private let respond: @Sendable (Request, SessionKey) async -> Response
     private var listeners: [SessionKey: Listener] = [:]
 
@@ -56,6 +58,8 @@ public actor GatewaySockets {
         self.group = group
         self.peers = peers
         self.logger = logger
+        let gateway = routes.gateway
+        decide = { (token, session, place) async throws(EgressRefusal) in try await gateway.egress(token: token, socketSession: session, to: place) }
         respond = { request, session in
             guard request.uri.path.hasPrefix(GatewayRoutes.prefix + "/") else {
                 return GatewayProblem(404, "not-found", "Only \(GatewayRoutes.prefix) is served here.").response
@@ -93,7 +97,10 @@ public actor GatewaySockets {
                 Self.checkPeer(child, allowed).flatMap { http.setup(channel: child, logger: logger) }
             }
         // Another caller may have opened the same session while this one was binding: the socket file is the later one's.
-        if let other = listeners.removeValue(forKey: session) { other.serving.cancel() }
+        if let other = listeners.removeValue(forKey: session) {
+            other.serving.cancel()
+            other.egress?.serving.cancel()
+        }
         let serving = Task {
             do {
                 try await withThrowingDiscardingTaskGroup { tasks in
@@ -108,7 +115,22 @@ public actor GatewaySockets {
                     "a gateway socket ended", metadata: ["session": "\(Digest.sha256Hex(session.partition).prefix(12))", "cause": "\(error)"])
             }
         }
-        listeners[session] = Listener(channel: listening.channel, serving: serving, directory: directory)
+        let decide = decide
+        let egress: EgressListener
+        do {
+            egress = try await EgressListener.open(
+                "\(directory)/\(EgressListener.socketName)", on: group, logger: logger, admit: { Self.checkPeer($0, allowed) },
+                decide: { (token, place) async throws(EgressRefusal) in try await decide(token, session, place) })
+        } catch {
+            serving.cancel()
+            throw error
+        }
+        // As above: a second caller's sockets have replaced those of the first.
+        if let other = listeners.removeValue(forKey: session) {
+            other.serving.cancel()
+            other.egress?.serving.cancel()
+        }
+        listeners[session] = Listener(channel: listening.channel, serving: serving, directory: directory, egress: egress)
         return path
     }
 
@@ -129,6 +151,7 @@ public actor GatewaySockets {
     public var openCount: Int { listeners.count }
 
     private func close(_ listener: Listener) async {
+        await listener.egress?.close()
         listener.serving.cancel()
         do { try await listener.channel.close() } catch {}  // Closed already by the cancellation.
         await listener.serving.value

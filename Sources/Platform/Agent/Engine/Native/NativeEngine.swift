@@ -33,11 +33,18 @@ public struct NativeEngine: AgentEngine {
     private let serverGroups = CommandGroups()
     private let logger: Logger
 
-    public init(places: AgentPlaces = AgentPlaces(), options: Options = Options(), logger: Logger) {
+    /// - Parameters:
+    ///   - commandEnvironment: variables that commands find besides the usual ones.
+    ///   - refusals: where refused connections of commands are told.
+    public init(
+        places: AgentPlaces = AgentPlaces(), options: Options = Options(), commandEnvironment: [String: String] = [:], refusals: EgressRefusals? = nil, logger: Logger
+    ) {
         self.places = places; self.options = options; self.logger = logger
         sessions = SessionCache(directory: places.paths.sessionFiles)
-        let environment = CommandEnvironment.make(home: places.paths.home)
-        toolContext = ToolContext(workspace: places.paths.group, environment: environment)
+        let environment = CommandEnvironment.make(home: places.paths.home).merging(commandEnvironment) { $1 }
+        var context = ToolContext(workspace: places.paths.group, environment: environment)
+        context.refusals = refusals
+        toolContext = context
         servers = MCPServers(
             places: MCPPlaces(workspace: places.paths.group, environment: environment, groups: serverGroups), limits: options.mcp, logger: logger)
     }

@@ -62,6 +62,7 @@ struct BashTool: AgentTool {
         if context.commands.count > background, let path = output.filePath {
             result += "\n(Something still runs in the background; its output goes to \(path).)"
         }
+        for sentence in context.refusals?.take() ?? [] { result += "\n(Network: \(sentence))" }
         switch end {
         case .exited(0): return .text(result.isEmpty ? "(no output)" : result)
         case .exited(let code): return .error("Exit code \(code)\n" + result)

@@ -10,11 +10,13 @@ import Synchronization
 public struct OpenAICompatibleProvider: ModelProvider {
     /// Largest answer that does not stream, in bytes.
     private static let maxAnswerBytes = 32 << 20
-    private let client: HTTPClient
+    private let connection: ModelConnection
     private let learned = LearnedDialects()
 
     /// - Parameter client: as ``AnthropicCompatibleProvider/makeClient(on:connectTimeout:readTimeout:)`` makes it.
-    public init(client: HTTPClient) { self.client = client }
+    public init(client: HTTPClient) { connection = .direct(client) }
+    /// Each request goes to an address that `egress` has vetted for it.
+    public init(egress: EgressGuard, client: EgressClient) { connection = .guarded(egress, client) }
 
     public func send(_ call: ModelCall) async throws(ModelFailure) -> ModelResponse {
         do {
@@ -46,7 +48,7 @@ public struct OpenAICompatibleProvider: ModelProvider {
             http.method = .POST
             http.headers = try headers(call)
             http.body = .bytes(ByteBuffer(bytes: try JSON.data(chat.body)))
-            let response = try await ModelHTTP.execute(http, on: client)
+            let response = try await connection.execute(http)
             let status = Int(response.status.code)
             if status < 300 { return try await succeeded(response, call, outline) }
             let body = await ModelHTTP.errorBody(response)

@@ -77,4 +77,13 @@ enum Preset {
         Nobody is waiting at the other end: the message is the prompt of a task that was scheduled earlier. Do what it says. Your final \
         text is sent to the conversation; if there is nothing worth telling, end without text. Do not schedule the same task again.
         """
+
+    /// - Parameter prefixes: `/github` and the like.
+    static func proxyRules(_ prefixes: [String]) -> String {
+        """
+        # APIs with a stored log-in
+        The owner keeps log-ins for some APIs, which you can use and cannot see: send requests to $CLAWBOT_PROXY_URL with the rule and the API's path \
+        behind it, without a log-in of your own, for example `curl "$CLAWBOT_PROXY_URL\(prefixes[0])/…"`. Rules: \(prefixes.joined(separator: ", ")).
+        """
+    }
 }

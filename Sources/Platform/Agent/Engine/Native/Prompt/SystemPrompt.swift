@@ -29,6 +29,9 @@ struct SystemPrompt {
             channel += "\n\nThe bot manual and the learnings are read-only in this conversation; only the group memory can be written."
         }
         add("Channel", channel)
+        if let prefixes = payload.proxyPrefixes, !prefixes.isEmpty {
+            add("Proxy rules", Preset.proxyRules(prefixes))
+        }
         if payload.isScheduledTask == true { add("Scheduled task", Preset.scheduledTask) }
         runtime = "Runtime: model \(Self.oneLine(payload.model)), working directory \(moved.first { $0.usual == "/workspace/group" }?.real ?? "/workspace/group")."
         if !moved.isEmpty { runtime += " On this machine " + moved.map { "\($0.usual) is \($0.real)" }.joined(separator: ", ") + ": use these paths." }
