@@ -75,6 +75,7 @@ export default {
   "nav.adminLetters": "Dead letters",
   "nav.adminPlans": "Plans",
   "nav.adminProviders": "Model providers",
+  "nav.adminServers": "MCP servers",
   "nav.adminUsage": "Usage of all",
   "nav.adminUsers": "Users",
   "nav.dock": "Shortcuts",

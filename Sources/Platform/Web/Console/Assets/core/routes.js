@@ -17,6 +17,7 @@ export const routes = [
   { path: "/admin/users", area: "admin", style: "/style/manage.css", load: () => import("../pages/admin-users.js"), nav: { label: "nav.adminUsers", glyph: "user", group: "admin" } },
   { path: "/admin/users/:userId", area: "admin", style: "/style/manage.css", load: () => import("../pages/admin-user.js") },
   { path: "/admin/providers", area: "platform", style: "/style/manage.css", load: () => import("../pages/providers.js"), nav: { label: "nav.adminProviders", glyph: "bolt", group: "admin" } },
+  { path: "/admin/mcp-servers", area: "mcp", style: "/style/manage.css", load: () => import("../pages/mcp-library.js"), nav: { label: "nav.adminServers", glyph: "link", group: "admin" } },
   { path: "/admin/plans", area: "admin", style: "/style/manage.css", load: () => import("../pages/admin-plans.js"), nav: { label: "nav.adminPlans", glyph: "settings", group: "admin" } },
   { path: "/admin/usage", area: "admin", style: "/style/manage.css", load: () => import("../pages/admin-usage.js"), nav: { label: "nav.adminUsage", glyph: "gauge", group: "admin" } },
   { path: "/admin/dead-letters", area: "admin", style: "/style/manage.css", load: () => import("../pages/dead-letters.js"), nav: { label: "nav.adminLetters", glyph: "inbox", group: "admin" } },

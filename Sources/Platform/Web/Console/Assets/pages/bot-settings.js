@@ -13,9 +13,10 @@ import { zoneField } from "../components/zone.js";
 import { activity } from "./settings-activity.js";
 import { modelSection } from "./settings-model.js";
 import { networkSection } from "./settings-network.js";
+import { serversSection } from "./settings-servers.js";
 import { toolsSection } from "./settings-tools.js";
 
-const SECTIONS = { general: generalSection, model: modelSection, network: networkSection, tools: toolsSection, activity, manage: manageSection };
+const SECTIONS = { general: generalSection, model: modelSection, network: networkSection, tools: toolsSection, servers: serversSection, activity, manage: manageSection };
 
 export function tab({ bot, params, go, reload, signal }) {
   const base = `/bots/${part(bot.botId)}/settings`;
