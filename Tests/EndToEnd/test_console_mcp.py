@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
+from clawbot import eventually
 from console import LANGUAGES, chromium, world  # noqa: F401  (fixtures)
 
 # A tag and right-to-left letters: shown as text, and turning nothing around them.
@@ -223,3 +224,19 @@ def test_the_library_is_kept_by_administrators(signed_in):
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_text("The library is empty")).to_be_visible()
     assert client.get("/api/admin/mcp-servers").json()["items"] == []
+
+
+def test_a_server_that_did_not_start_is_told_until_it_is_changed(signed_in):
+    client, bot, one = signed_in
+    page = one.page
+    own(client, bot, "notes", command="/usr/bin/there-is-no-such-program")
+    client.chat(bot).ask("Hello!", timeout=120)
+    eventually(lambda: "lastFailure" in servers(client, bot)["notes"], 60)
+    one.visit(f"/bots/{bot}/settings/servers")
+    expect(page.get_by_text("It did not start: it cannot be started")).to_be_visible()
+    one.looks_well("failed start")
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_role("dialog").get_by_label("Command").fill("/usr/bin/cat")
+    page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    expect(page.get_by_text("/usr/bin/cat")).to_be_visible()
+    expect(page.get_by_text("It did not start")).to_have_count(0)

@@ -14,6 +14,7 @@ struct InvocationBuilder: Sendable {
     let prompts: PromptBuilder
     /// nil = without MCP servers.
     var mcp: MCPSelection?
+    let skills: SkillSelection
     let time: any TimeSource
     /// The gateway has a web search of the platform's.
     var searchesWeb = false
@@ -83,6 +84,8 @@ struct InvocationBuilder: Sendable {
         }
         let servers = try await mcp?.configs(for: bot) ?? []
         if !servers.isEmpty { payload.mcpConfigs = servers }
+        let skills = try await skills.uses(for: bot)
+        if !skills.isEmpty { payload.skills = skills }
         payload.objectsRevision = String(session.objectsRevision)
         if case .message(let parts) = work.subject, parts[0].isCommand == true {
             switch SlashCommand.parse(parts[0].content)?.kind {

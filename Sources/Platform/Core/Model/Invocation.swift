@@ -62,6 +62,8 @@ public struct InvocationPayload: Codable, Sendable {
     /// Absent = no web search.
     public var webSearch: WebSearch?
     public var mcpConfigs: [MCPConfig]?
+    /// Mounted or copied read-only below the session's `skills/`.
+    public var skills: [SkillUse]?
 
     public init(
         invocationId: InvocationID, botId: BotID, userId: UserID, groupJid: GroupJID, botName: String, channelType: ChannelType, prompt: String,

@@ -18,6 +18,7 @@ export const routes = [
   { path: "/admin/users/:userId", area: "admin", style: "/style/manage.css", load: () => import("../pages/admin-user.js") },
   { path: "/admin/providers", area: "platform", style: "/style/manage.css", load: () => import("../pages/providers.js"), nav: { label: "nav.adminProviders", glyph: "bolt", group: "admin" } },
   { path: "/admin/mcp-servers", area: "mcp", style: "/style/manage.css", load: () => import("../pages/mcp-library.js"), nav: { label: "nav.adminServers", glyph: "link", group: "admin" } },
+  { path: "/admin/skills", area: "skills", style: "/style/manage.css", load: () => import("../pages/skill-library.js"), nav: { label: "nav.adminSkills", glyph: "book", group: "admin" } },
   { path: "/admin/plans", area: "admin", style: "/style/manage.css", load: () => import("../pages/admin-plans.js"), nav: { label: "nav.adminPlans", glyph: "settings", group: "admin" } },
   { path: "/admin/usage", area: "admin", style: "/style/manage.css", load: () => import("../pages/admin-usage.js"), nav: { label: "nav.adminUsage", glyph: "gauge", group: "admin" } },
   { path: "/admin/dead-letters", area: "admin", style: "/style/manage.css", load: () => import("../pages/dead-letters.js"), nav: { label: "nav.adminLetters", glyph: "inbox", group: "admin" } },
