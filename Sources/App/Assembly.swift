@@ -100,8 +100,9 @@ struct Installation: Sendable {
         let gatewayRoutes = GatewayRoutes(gateway: gateway, logger: logger)
         let sockets = try GatewaySockets(routes: gatewayRoutes, runtimeDirectory: runtimeDirectory(data, "g"), 
             peers: launcher.isolation == .namespacesAndUID ? 2_000_000...2_999_999 : nil, logger: logger)
+        let skills = SkillCatalogue(records: ports.records, objects: ports.objects, git: GitImport(egress: egress), time: time)
         let compute = DedicatedTasks(
-            launcher: launcher, mounts: DirectoryMounts(objects: ports.objects), door: SocketDoor(sockets: sockets), http: clients.agents,
+            launcher: launcher, mounts: DirectoryMounts(objects: ports.objects, altered: skills.quarantine), door: SocketDoor(sockets: sockets), http: clients.agents,
             limits: .init(
                 maxTasks: configuration.compute.maxTasks, minWarm: launcher.supportsWarmTasks ? configuration.compute.minWarmTasks : 0,
                 idleTimeout: configuration.compute.idleTimeout),
@@ -137,6 +138,7 @@ struct Installation: Sendable {
                 proxyRules: ProxyRuleService(records: ports.records, secrets: ports.secrets, egress: egress, stage: configuration.stage, time: time), mcpLibrary: mcpLibrary,
                 mcpServers: BotMCPServers(
                     records: ports.records, secrets: ports.secrets, library: mcpLibrary, stage: configuration.stage, egress: egress, notices: notices, time: time),
+                skills: skills, botSkills: BotSkills(records: ports.records, catalogue: skills, notices: notices, time: time),
                 plans: PlanService(records: ports.records, notices: notices, time: time), userDeletion: userDeletion, chat: doors, webhooks: doors, events: foundation.events, live: ports.live,
                 signIn: identity.signIn, users: identity.users(launcher.isolation >= .namespaces), verifier: identity.verifier, deadLetters: plane.deadLetters, notices: notices, keys: keys,
                 time: time),

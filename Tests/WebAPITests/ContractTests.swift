@@ -9,7 +9,7 @@ import Testing
 
 @Suite("Contract", .paced)
 struct ContractTests {
-    /// API.md §2 and §3, written out; without those of skills, MCP servers and further channels, which come with their features.
+    /// API.md §2 and §3, written out; without those of MCP servers and further channels, which come with their features.
     private static let table = """
         GET /api/config
         GET /.well-known/openid-configuration
@@ -50,6 +50,10 @@ struct ContractTests {
         GET POST /api/admin/providers
         GET PUT PATCH DELETE /api/admin/providers/{providerId}
         POST /api/admin/providers/{providerId}/test
+        GET PUT /api/bots/{botId}/skills
+        GET /api/admin/skills
+        POST /api/admin/skills/upload /api/admin/skills/git
+        GET PUT PATCH DELETE /api/admin/skills/{skillId}
         GET /api/admin/dead-letters
         POST /api/admin/dead-letters/{id}/redrive
         DELETE /api/admin/dead-letters/{id}
@@ -68,7 +72,7 @@ struct ContractTests {
 
     /// Prefixes of what other features bring; their own tests hold those.
     private static func isElsewhere(_ path: String) -> Bool {
-        ["/webhook/", "/agent/", "/auth/admin/"].contains { path.hasPrefix($0) } || path.contains("skills") || path.contains("mcp-servers")
+        ["/webhook/", "/agent/", "/auth/admin/"].contains { path.hasPrefix($0) } || path.contains("mcp-servers")
             || ["/health", "/ready", "/metrics", "/api/openapi.json", "/invocations", "/stop", "/ping"].contains(path)
     }
 
@@ -121,13 +125,14 @@ struct ContractTests {
         _ = try await world.api.services.channels.connect(bot, .telegram, credentials: ["botToken": Secret("x")], config: [:], by: .system)
         let library = try await world.api.services.mcpLibrary.create(["name": "lib", "type": "stdio", "command": "a"], by: .system)
         let custom = try await world.api.services.mcpServers.createCustom(bot, ["name": "own", "type": "stdio", "command": "a"], by: .system)
+        let skill = try await world.api.services.skills.add(zip: SampleArchive.skill("pdf"), .init(name: "PDF"), by: .system)
         var tried = 0
         for route in world.server.routes {
             guard case .json(let shape, _) = route.declaration.body, case .record(let fields, let minimum) = shape else { continue }
             let user = route.declaration.access == .admin || route.template.contains("proxy-rules") ? World.root : World.alice
             let ids = [
                 "{botId}": bot.botId.rawValue, "{groupJid}": "web%3Amain", "{taskId}": task.taskId.rawValue, "{channelType}": "telegram",
-                "{providerId}": provider.providerId.rawValue, "{userId}": World.bob.rawValue, "{id}": rule.ruleId,
+                "{skillId}": skill.skillId.rawValue, "{providerId}": provider.providerId.rawValue, "{userId}": World.bob.rawValue, "{id}": rule.ruleId,
                 "{mcpServerId}": (route.declaration.access == .admin ? library.mcpServerId : custom.use.mcpServerId).rawValue,
             ]
             let path = ids.reduce(route.template) { $0.replacingOccurrences(of: $1.key, with: $1.value) }

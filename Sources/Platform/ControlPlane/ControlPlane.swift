@@ -98,8 +98,9 @@ public struct ControlPlane: Sendable {
             records: ports.records, replies: ports.replies, compute: compute, directory: foundation.directory, channels: channels,
             ledger: foundation.ledger, settlement: settlement, answers: answers, deadLetters: deadLetters,
             builder: InvocationBuilder(
-                signer: signer, prompts: PromptBuilder(records: ports.records), mcp: mcp?.selection, proxyPrefixes: { [records = ports.records] in try await ProxyRule.prefixes(of: $0, in: records) }, time: ports.time,
-                searchesWeb: searchesWeb),
+                signer: signer, prompts: PromptBuilder(records: ports.records), mcp: mcp?.selection,
+                proxyPrefixes: { [records = ports.records] in try await ProxyRule.prefixes(of: $0, in: records) },
+                skills: SkillSelection(records: ports.records), time: ports.time, searchesWeb: searchesWeb),
             fetcher: AttachmentFetcher(
                 records: ports.records, objects: ports.objects, channels: channels, directory: foundation.directory, logger: logger),
             board: foundation.board, ending: ending, node: foundation.node, time: ports.time, logger: logger)

@@ -54,12 +54,14 @@ struct World: Sendable {
             records: records, secrets: secrets, stage: "test", egress: egress,
             probe: { _, _, _ in ProviderService.TestResult(ok: true, latency: .milliseconds(3)) }, time: time)
         let mcpLibrary = MCPLibrary(records: records, secrets: secrets, stage: "test", egress: egress, time: time)
+        let skills = SkillCatalogue(records: records, objects: objects, git: GitImport(egress: egress, program: nil), time: time)
         api = API(
             APIServices(
                 records: records, bots: bots, channels: channels, groups: GroupService(records: records), memory: MemoryService(objects: objects, history: history),
                 files: FileService(objects: objects), providers: providers, tasks: TaskService(records: records, scheduler: scheduler, time: time),
                 proxyRules: proxyRules, mcpLibrary: mcpLibrary,
-                mcpServers: BotMCPServers(records: records, secrets: secrets, library: mcpLibrary, stage: "test", egress: egress, time: time), plans: PlanService(records: records, time: time), userDeletion: UserDeletion(records: records, bots: bots, time: time),
+                mcpServers: BotMCPServers(records: records, secrets: secrets, library: mcpLibrary, stage: "test", egress: egress, time: time),
+                skills: skills, botSkills: BotSkills(records: records, catalogue: skills, time: time), plans: PlanService(records: records, time: time), userDeletion: UserDeletion(records: records, bots: bots, time: time),
                 chat: chat, webhooks: webhooks, events: events, live: live, signIn: ScriptedSignIn(), users: users, verifier: verifier,
                 deadLetters: DeadLetterBook(records: records, inbound: InMemoryMessageQueue(), replies: InMemoryMessageQueue(), time: time),
                 keys: PlatformKeys(roots: [Data(repeating: 7, count: 32)]), time: time),

@@ -27,6 +27,8 @@ public enum EngineEvent: Sendable {
     case toolEnd(id: String, name: String, isError: Bool, duration: Duration)
     /// The whitelist does not have the tool (SEC-87).
     case toolDenied(id: String, name: String)
+    /// An MCP server is ready, or why it is not: for its owner.
+    case server(MCPServerID, problem: String?)
 }
 
 public enum EngineOutcome: Sendable {

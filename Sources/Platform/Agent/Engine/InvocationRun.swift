@@ -78,6 +78,7 @@ public struct InvocationRun: Sendable {
     private static func forward(_ event: EngineEvent, to uplink: EventUplink) {
         switch event {
         case .text(let messageId, let text): uplink.delta(messageId, text)
+        case .server(let id, let problem): uplink.server(.init(mcpServerId: id, problem: problem))
         case .toolStart(let id, let name, let summary): uplink.tool(.init(toolUseId: id, name: name, phase: .start, summary: summary))
         case .toolEnd(let id, let name, let isError, let duration):
             uplink.tool(.init(toolUseId: id, name: name, phase: .end, isError: isError, durationMs: duration.milliseconds))

@@ -64,6 +64,18 @@ public final class EventUplink: Sendable {
         enqueue(size: data.count) { $0.pending.append(.line(Array(data))) }
     }
 
+    struct ServerLine: Encodable {
+        var type = "server"
+        var mcpServerId: MCPServerID
+        /// nil = it is ready.
+        var problem: String?
+    }
+
+    func server(_ line: ServerLine) {
+        guard let data = try? JSON.encode(line) else { return }
+        enqueue(size: data.count) { $0.pending.append(.line(Array(data))) }
+    }
+
     private func beat() { enqueue(size: 0) { if $0.pending.isEmpty { $0.pending.append(.line(Array(#"{"type":"beat"}"#.utf8))) } } }
 
     private func enqueue(size: Int, _ add: (inout State) -> Void) {

@@ -9,6 +9,8 @@ actor MCPServers {
         var tools: [any AgentTool] = []
         /// A line of the system prompt about what is missing; in our own words only.
         var note: String?
+        /// Which servers are ready, and why others are not.
+        var reports: [(id: MCPServerID, problem: String?)] = []
     }
     /// Servers of one bot: 20 of the platform's and 20 of its own (API.md §3.9).
     static let most = 40
@@ -48,6 +50,7 @@ actor MCPServers {
         for (config, connection, result) in servers {
             switch result {
             case .success(let tools)?:
+                offer.reports.append((config.mcpServerId, nil))
                 for tool in tools {
                     // Two tools whose names come out the same would be one to the whitelist: the first is it.
                     guard offer.tools.count < Self.mostTools, let name = MCPToolName.full(slug: config.name, tool: tool.name), names.insert(name).inserted
@@ -57,7 +60,9 @@ actor MCPServers {
                     }
                     offer.tools.append(MCPTool(name: name, tool: tool, connection: connection, gateway: gateway, timeout: limits.callTime))
                 }
-            case .failure(let failure)?: missing.append("\(config.name) (\(failure.sentence))")
+            case .failure(let failure)?:
+                offer.reports.append((config.mcpServerId, failure.sentence))
+                missing.append("\(config.name) (\(failure.sentence))")
             case nil: missing.append(config.name)
             }
         }

@@ -28,11 +28,12 @@ public struct AgentPlaces: Sendable {
         moved = mounts.filter { $0.key.hasPrefix("/workspace/") && $0.key != $0.value }.map { (usual: $0.key, real: $0.value) }.sorted { $0.usual < $1.usual }
         sessionSource = mounts[Self.sessionFiles]
         manualSource = mounts[Self.sessionFiles + "/CLAUDE.md"]
-        skillsSource = mounts[Self.sessionFiles + "/skills"]
+        let below = Self.sessionFiles + "/skills/"
+        skillSources = mounts.filter { $0.key.hasPrefix(below) }.map { (name: String($0.key.dropFirst(below.count)), real: $0.value) }.sorted { $0.name < $1.name }
     }
     private var sessionSource: String?
     private var manualSource: String?
-    private var skillsSource: String?
+    private var skillSources: [(name: String, real: String)] = []
 
     /// Without mounts the session's files are linked into the home directory: the transcripts, and the manual, which is stored elsewhere.
     func prepare() throws {
@@ -43,7 +44,9 @@ public struct AgentPlaces: Sendable {
         try files.createDirectory(atPath: transcripts, withIntermediateDirectories: true)
         try link(paths.sessionFiles + "/transcripts", to: transcripts)
         if let manualSource { try link(paths.botManual, to: manualSource) }
-        if let skillsSource { try link(paths.skills, to: skillsSource) }
+        try? files.removeItem(atPath: paths.skills)
+        try files.createDirectory(atPath: paths.skills, withIntermediateDirectories: true)
+        for (name, real) in skillSources { try link("\(paths.skills)/\(name)", to: real) }
     }
 
     private func link(_ path: String, to target: String) throws {

@@ -25,6 +25,8 @@ public actor DedicatedTasks: AgentCompute {
         var key: Secret
         var running: InvocationID?
         var idleSince: Date
+        /// What it was launched with; nil of one that was launched for nobody.
+        var skills: [SkillUse]?
     }
     private enum Binding {
         /// A start is under way; a second one waits for it.
@@ -72,7 +74,9 @@ public actor DedicatedTasks: AgentCompute {
             case .starting: return .busy
             case .unit(let unit):
                 if let running = unit.running { return running == invocation.invocationId ? .accepted : .busy }
-                if let outcome = try await hand(invocation, to: unit) { return outcome }
+                // Mounts are fixed at the start: other skills need another process.
+                let isCurrent = unit.skills == nil || unit.skills == (invocation.skills ?? [])
+                if isCurrent, let outcome = try await hand(invocation, to: unit) { return outcome }
                 // It died or belongs to something else: forget it and start afresh.
                 await drop(invocation.session, unit.task.id)
             case nil:
@@ -87,10 +91,11 @@ public actor DedicatedTasks: AgentCompute {
                 bindings[invocation.session] = .starting
                 do {
                     let id = LaunchID(ULID.make(at: time.now()))
-                    let unit = try await launch(
+                    var unit = try await launch(
                         LaunchRequest(
                             id: id, session: invocation.session, mounts: try await mounts.mounts(for: invocation), processKey: Secret(Digest.randomToken()),
                             gatewaySocket: try await door.open(invocation.session), idleTimeout: limits.idleTimeout))
+                    unit.skills = invocation.skills ?? []
                     bindings[invocation.session] = .unit(unit)
                     watch(invocation.session, id)
                 } catch {

@@ -16,6 +16,7 @@ struct InvocationBuilder: Sendable {
     var mcp: MCPSelection?
     /// Prefixes of a user's proxy rules; nil = without a credential proxy.
     var proxyPrefixes: (@Sendable (UserID) async throws -> [String])?
+    let skills: SkillSelection
     let time: any TimeSource
     /// The gateway has a web search of the platform's.
     var searchesWeb = false
@@ -87,6 +88,8 @@ struct InvocationBuilder: Sendable {
         if !servers.isEmpty { payload.mcpConfigs = servers }
         let prefixes = try await proxyPrefixes?(bot.userId) ?? []
         if !prefixes.isEmpty { payload.proxyPrefixes = prefixes }
+        let skills = try await skills.uses(for: bot)
+        if !skills.isEmpty { payload.skills = skills }
         payload.objectsRevision = String(session.objectsRevision)
         if case .message(let parts) = work.subject, parts[0].isCommand == true {
             switch SlashCommand.parse(parts[0].content)?.kind {

@@ -145,6 +145,7 @@ public struct BotMCPServers: Sendable {
         try MCPRules.check(definition, egress)
         var use = old.use
         use.definition = definition
+        use.lastFailure = nil
         if let enabled = fields["enabled"]?.bool { use.enabled = enabled }
         use.revision += 1
         use.updatedAt = time.now()
@@ -200,6 +201,7 @@ public struct BotMCPServers: Sendable {
         for (name, value) in changes { values[name] = value?.reveal() }
         var use = view.use
         use.configuredSecrets = values.keys.sorted()
+        use.lastFailure = nil
         if let agentVisible { use.agentVisible = Set(agentVisible).sorted() }
         use.revision += 1
         use.updatedAt = time.now()

@@ -41,6 +41,8 @@ public struct Bot: Entity {
     public var egress: Egress
     /// Servers of the platform's library that it uses, also those that are disabled there; nil = none.
     public var mcpServers: [MCPServerID]?
+    /// Skills of the platform's library that it has, also those that are disabled there; nil = none.
+    public var skills: [SkillID]?
     public var groupCount: Int
     public var taskCount: Int
     public var revision: Int

@@ -64,6 +64,8 @@ public struct InvocationPayload: Codable, Sendable {
     public var mcpConfigs: [MCPConfig]?
     /// Prefixes of the user's proxy rules, without targets or values; absent = none.
     public var proxyPrefixes: [String]?
+    /// Mounted or copied read-only below the session's `skills/`.
+    public var skills: [SkillUse]?
 
     public init(
         invocationId: InvocationID, botId: BotID, userId: UserID, groupJid: GroupJID, botName: String, channelType: ChannelType, prompt: String,

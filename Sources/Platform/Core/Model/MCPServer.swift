@@ -140,6 +140,14 @@ public struct BotMCPServer: Entity {
     public var configuredSecrets: [String]
     /// Secrets that the owner lets into the sandbox (SEC-92).
     public var agentVisible: [String]
+    /// Why it was not ready for the last run; nil = it was, or there was none since it was changed.
+    public struct Failure: Codable, Sendable, Hashable {
+        /// As the agent said it: shown to the bot's owner only, as text.
+        public var reason: String
+        public var at: Date
+        public init(reason: String, at: Date) { self.reason = reason; self.at = at }
+    }
+    public var lastFailure: Failure?
     public var revision: Int
     public var createdAt: Date
     public var updatedAt: Date

@@ -44,6 +44,7 @@ public enum Tables {
 
     public static let providers = Table("providers")
     public static let proxyRules = Table("proxyRules")
+    public static let skills = Table("skills")
     public static let mcpServers = Table("mcpServers")
     public static let botMcpConfigs = Table("botMcpConfigs", indexes: [mcpServerIndex])
     public static let mcpServerIndex = Table.Index("server-index", partition: "mcpServerId", sort: "botId")
@@ -67,7 +68,7 @@ public enum Tables {
     public static let secrets = Table("secrets")
 
     public static let all: [Table] = [
-        users, bots, channels, groups, messages, tasks, sessions, providers, proxyRules, mcpServers, botMcpConfigs, settings, usage, events, denials,
+        users, bots, channels, groups, messages, tasks, sessions, providers, proxyRules, skills, mcpServers, botMcpConfigs, settings, usage, events, denials,
         failures, leases, uniques, idempotency, deadLetters, tombstones, refreshTokens, loginAttempts, audit, secrets,
     ]
 }

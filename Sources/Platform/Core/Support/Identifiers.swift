@@ -36,6 +36,8 @@ public struct InvocationID: Identifier { public let rawValue: String; public ini
 public struct ProviderID: Identifier { public let rawValue: String; public init(rawValue: String) { self.rawValue = rawValue } }
 /// An MCP server, of the platform's library or of one bot.
 public struct MCPServerID: Identifier { public let rawValue: String; public init(rawValue: String) { self.rawValue = rawValue } }
+/// Skills of the platform's library that came in one archive.
+public struct SkillID: Identifier { public let rawValue: String; public init(rawValue: String) { self.rawValue = rawValue } }
 /// One launched agent process, container or task.
 public struct LaunchID: Identifier { public let rawValue: String; public init(rawValue: String) { self.rawValue = rawValue } }
 

@@ -17,6 +17,8 @@ public struct APIServices: Sendable {
     public var proxyRules: ProxyRuleService
     public var mcpLibrary: MCPLibrary
     public var mcpServers: BotMCPServers
+    public var skills: SkillCatalogue
+    public var botSkills: BotSkills
     public var plans: PlanService
     public var userDeletion: UserDeletion
     public var chat: any ChatDoor
@@ -35,12 +37,14 @@ public struct APIServices: Sendable {
 
     public init(
         records: any RecordStore, bots: BotService, channels: ChannelService, groups: GroupService, memory: MemoryService, files: FileService,
-        providers: ProviderService, tasks: TaskService, proxyRules: ProxyRuleService, mcpLibrary: MCPLibrary, mcpServers: BotMCPServers, plans: PlanService, userDeletion: UserDeletion, chat: any ChatDoor, webhooks: any WebhookDoor, events: any ChatEventSource,
+        providers: ProviderService, tasks: TaskService, proxyRules: ProxyRuleService, mcpLibrary: MCPLibrary, mcpServers: BotMCPServers,
+        skills: SkillCatalogue, botSkills: BotSkills, plans: PlanService, userDeletion: UserDeletion, chat: any ChatDoor, webhooks: any WebhookDoor, events: any ChatEventSource,
         live: (any LiveEvents)?, signIn: (any SignInService)?, users: any UserAdministration, verifier: any TokenVerifier,
         deadLetters: any DeadLetterAdministration, notices: ManagementNotices = ManagementNotices(), keys: PlatformKeys, time: any TimeSource = SystemTime()
     ) {
         self.records = records; self.bots = bots; self.channels = channels; self.groups = groups; self.memory = memory; self.files = files
-        self.providers = providers; self.tasks = tasks; self.proxyRules = proxyRules; self.mcpLibrary = mcpLibrary; self.mcpServers = mcpServers; self.plans = plans; self.userDeletion = userDeletion; self.chat = chat; self.webhooks = webhooks; self.events = events; self.live = live
+        self.providers = providers; self.tasks = tasks; self.proxyRules = proxyRules; self.mcpLibrary = mcpLibrary; self.mcpServers = mcpServers
+        self.skills = skills; self.botSkills = botSkills; self.plans = plans; self.userDeletion = userDeletion; self.chat = chat; self.webhooks = webhooks; self.events = events; self.live = live
         self.signIn = signIn; self.users = users; self.verifier = verifier; self.deadLetters = deadLetters; self.notices = notices
         self.keys = keys; self.time = time
     }
@@ -79,7 +83,7 @@ public struct API: Sendable {
 
     public var routes: [Route] {
         bootstrapRoutes + issuerRoutes + accountRoutes + botRoutes + channelRoutes + groupRoutes + taskRoutes + memoryRoutes + fileRoutes + blobRoutes
-            + proxyRuleRoutes + mcpRoutes + adminMCPRoutes + chatRoutes + webhookRoutes + adminUserRoutes + adminProviderRoutes + adminReportRoutes + deadLetterRoutes
+            + proxyRuleRoutes + mcpRoutes + adminMCPRoutes + skillRoutes + adminSkillRoutes + chatRoutes + webhookRoutes + adminUserRoutes + adminProviderRoutes + adminReportRoutes + deadLetterRoutes
     }
 
     /// Event streams open on this node.

@@ -83,7 +83,7 @@ extension Schemas {
         mcpCommon + [
             ("source", .choice(["platform", "custom"])), ("enabled", .boolean), ("configuredSecrets", .list(.text)), ("missingSecrets", .list(.text)),
             ("agentVisible", .list(.text)),
-        ], optional: mcpTarget))
+        ], optional: mcpTarget + [("lastFailure", .object([("reason", .text), ("at", .time)]))]))
     static let mcpSelection = Schema.object([("mcpServers", .list(.text))])
     static let mcpSecrets = Schema.object([("configuredSecrets", .list(.text)), ("missingSecrets", .list(.text)), ("agentVisible", .list(.text))])
 }
@@ -119,6 +119,7 @@ extension Views {
         if view.isCustom { fields.merge(target(view.definition)) { $1 } }
         fields["source"] = .string(view.isCustom ? "custom" : "platform")
         fields["enabled"] = .bool(view.use.enabled)
+        fields["lastFailure"] = view.use.lastFailure.map { .object(["reason": .string($0.reason), "at": .time($0.at)]) }
         fields.merge(mcpSecretFields(view)) { $1 }
         return .fields(fields)
     }

@@ -17,7 +17,7 @@ enum Views {
         ])
     }
 
-    static func bot(_ bot: Bot, channels: [Channel], mcpServers: [MCPServerID] = []) throws -> Value {
+    static func bot(_ bot: Bot, channels: [Channel], mcpServers: [MCPServerID] = [], skills: [SkillID] = []) throws -> Value {
         .fields([
             "botId": .string(bot.botId.rawValue), "userId": .string(bot.userId.rawValue), "name": .string(bot.name),
             "description": bot.description.map(Value.string), "systemPrompt": bot.systemPrompt.map(Value.string),
@@ -25,7 +25,7 @@ enum Views {
             "modelId": bot.modelId.map(Value.string), "engine": .string(bot.engine.rawValue), "status": .string(bot.status.rawValue),
             "timezone": .string(bot.timezone), "duringRun": .string(bot.duringRun.rawValue), "memoryOpenToGroups": .bool(bot.memoryOpenToGroups),
             "containerConfig": try Value(encoding: bot.containerConfig), "toolWhitelist": try Value(encoding: bot.toolWhitelist),
-            "egress": try Value(encoding: bot.egress), "skills": .array([]), "mcpServers": .array(mcpServers.map { .string($0.rawValue) }),
+            "egress": try Value(encoding: bot.egress), "skills": .array(skills.map { .string($0.rawValue) }), "mcpServers": .array(mcpServers.map { .string($0.rawValue) }),
             "channels": .array(channels.map {
                 .object([
                     "channelType": .string($0.channelType.rawValue), "status": .string($0.status.rawValue), "healthStatus": .string($0.healthStatus.rawValue),

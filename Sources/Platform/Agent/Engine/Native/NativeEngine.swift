@@ -94,6 +94,7 @@ public struct NativeEngine: AgentEngine {
         let session = try await NativeSession(
             transcript: opened.transcript, marker: marker, lastUsage: opened.lastUsage, archiveDirectory: places.paths.group + "/conversations")
         let offer = await servers.prepare(run)
+        for report in offer.reports { emit(.server(report.id, problem: report.problem)) }
         let skills = try await SkillLibrary.load(places.paths.skills, whitelist: payload.toolWhitelist)
         let memory = try await WorkspaceMemory.load(places.paths, botName: payload.botName, memoryWritable: payload.memoryWritable ?? true)
         let prompt = SystemPrompt(payload, memory: memory, skills: skills, moved: places.moved, notes: offer.note.map { [$0] } ?? [])

@@ -15,7 +15,7 @@ extension API {
             "issuer": .string(facts.issuer.absoluteString), "region": .string(facts.region),
             "channelTypes": .array(services.channels.types.filter { ChannelShapes.credentials($0) != nil }.map { .string($0.rawValue) }),
             "features": .object([
-                "webChat": true, "liveDeltas": .bool(services.live != nil), "scheduler": .bool(facts.hasScheduler), "skills": false, "mcp": false,
+                "webChat": true, "liveDeltas": .bool(services.live != nil), "scheduler": .bool(facts.hasScheduler), "skills": true, "mcp": true,
                 "feishuWebhook": false, "sandboxed": .bool(facts.sandboxed),
             ]),
             "limits": .object([

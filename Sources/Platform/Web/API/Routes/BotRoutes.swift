@@ -28,7 +28,8 @@ extension API {
                     try call.user, status: status.flatMap { Bot.Status(rawValue: $0.rawValue) }, limit: page.limit, cursor: page.cursor)
                 let channels = try await services.channels.list(of: found.items.map(\.botId))
                 let servers = try await services.mcpServers.enabledPlatformServers(of: found.items)
-                let items = try found.items.map { try Views.bot($0, channels: channels[$0.botId] ?? [], mcpServers: servers[$0.botId] ?? []) }
+                let skills = try await services.botSkills.enabled(of: found.items)
+                let items = try found.items.map { try Views.bot($0, channels: channels[$0.botId] ?? [], mcpServers: servers[$0.botId] ?? [], skills: skills[$0.botId] ?? []) }
                 return paging.answer(items, found.cursor, page)
             },
             Route(
@@ -38,9 +39,10 @@ extension API {
                 return .created(try Views.bot(bot, channels: []), at: "/api/bots/\(bot.botId.rawValue)")
             },
             Route(.get, "/api/bots/available-tools", "The platform's tools and skills, for whitelists.", answers: [.ok(Schemas.tools)]) { _ in
-                .json(.object([
+                let folders = try await services.skills.list(status: .active).flatMap(\.folders).sorted { $0.directory < $1.directory }
+                return .json(.object([
                     "mcpTools": .array(Self.platformTools.map { .object(["name": .string("mcp__clawbot__" + $0.name), "description": .string($0.about)]) }),
-                    "skills": .array([]),
+                    "skills": .array(folders.map { .object(["name": .string($0.directory), "description": .string($0.description)]) }),
                 ]))
             },
             Route(.get, "/api/bots/{botId}", "A bot.", answers: [.ok(Schemas.bot)], resource: ownBot) { _, bot in .json(try await view(bot)) },
@@ -70,7 +72,8 @@ extension API {
 
     private func view(_ bot: Bot) async throws -> Value {
         let servers = try await services.mcpServers.enabledPlatformServers(of: [bot])
-        return try Views.bot(bot, channels: await services.channels.list(bot.botId), mcpServers: servers[bot.botId] ?? [])
+        let skills = try await services.botSkills.enabled(of: [bot])
+        return try Views.bot(bot, channels: await services.channels.list(bot.botId), mcpServers: servers[bot.botId] ?? [], skills: skills[bot.botId] ?? [])
     }
 
     /// Records of a bot's journal, newest first: sort key `timestamp#id`, only the named attributes shown.

@@ -76,6 +76,8 @@ export default {
   "nav.adminLetters": "Dead letters",
   "nav.adminPlans": "Plans",
   "nav.adminProviders": "Model providers",
+  "nav.adminServers": "MCP servers",
+  "nav.adminSkills": "Skill library",
   "nav.adminUsage": "Usage of all",
   "nav.adminUsers": "Users",
   "nav.dock": "Shortcuts",

@@ -64,6 +64,8 @@ export default {
   "settings.section.manage": "Pause and delete",
   "settings.section.model": "Model and limits",
   "settings.section.network": "Network",
+  "settings.section.servers": "MCP servers",
+  "settings.section.skills": "Skills",
   "settings.section.tools": "Tools",
   "settings.sections": "Sections",
   "settings.timeout": "Longest time in seconds",

@@ -76,6 +76,8 @@ export default {
   "nav.adminLetters": "死信",
   "nav.adminPlans": "套餐",
   "nav.adminProviders": "模型服务商",
+  "nav.adminServers": "MCP 服务器",
+  "nav.adminSkills": "技能库",
   "nav.adminUsage": "全部用量",
   "nav.adminUsers": "用户",
   "nav.dock": "快捷导航",

@@ -64,6 +64,8 @@ export default {
   "settings.section.manage": "暂停与删除",
   "settings.section.model": "模型与限制",
   "settings.section.network": "网络",
+  "settings.section.servers": "MCP 服务器",
+  "settings.section.skills": "技能",
   "settings.section.tools": "工具",
   "settings.sections": "分区",
   "settings.timeout": "最长时间（秒）",

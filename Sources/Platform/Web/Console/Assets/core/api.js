@@ -247,7 +247,7 @@ export async function upload(botId, key, blob, { progress, signal, headers = {} 
   for (let attempt = 0; ; attempt++) {
     const bearer = await token();
     try {
-      return await put(rawPath(botId, key), blob, { Authorization: `Bearer ${bearer}`, "Content-Type": blob.type || "application/octet-stream", ...headers }, progress, signal);
+      return await transfer("PUT", rawPath(botId, key), blob, { Authorization: `Bearer ${bearer}`, "Content-Type": blob.type || "application/octet-stream", ...headers }, progress, signal);
     } catch (error) {
       if (error.status !== 401 || attempt > 0) throw error;
       access = null;
@@ -255,10 +255,23 @@ export async function upload(botId, key, blob, { progress, signal, headers = {} 
   }
 }
 
-function put(path, blob, headers, progress, signal) {
+/** Posts a form with a file; options as in `upload`. */
+export async function uploadForm(path, data, { progress, signal, headers = {} } = {}) {
+  for (let attempt = 0; ; attempt++) {
+    const bearer = await token();
+    try {
+      return await transfer("POST", path, data, { Authorization: `Bearer ${bearer}`, ...headers }, progress, signal);
+    } catch (error) {
+      if (error.status !== 401 || attempt > 0) throw error;
+      access = null;
+    }
+  }
+}
+
+function transfer(method, path, blob, headers, progress, signal) {
   return new Promise((done, fail) => {
     const request = new XMLHttpRequest();
-    request.open("PUT", path);
+    request.open(method, path);
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.responseType = "json";
     request.upload.onprogress = (event) => progress?.(event.loaded, event.lengthComputable ? event.total : blob.size);

@@ -13,9 +13,11 @@ import { zoneField } from "../components/zone.js";
 import { activity } from "./settings-activity.js";
 import { modelSection } from "./settings-model.js";
 import { networkSection } from "./settings-network.js";
+import { serversSection } from "./settings-servers.js";
+import { skillsSection } from "./settings-skills.js";
 import { toolsSection } from "./settings-tools.js";
 
-const SECTIONS = { general: generalSection, model: modelSection, network: networkSection, tools: toolsSection, activity, manage: manageSection };
+const SECTIONS = { general: generalSection, model: modelSection, network: networkSection, tools: toolsSection, servers: serversSection, skills: skillsSection, activity, manage: manageSection };
 
 export function tab({ bot, params, go, reload, signal }) {
   const base = `/bots/${part(bot.botId)}/settings`;

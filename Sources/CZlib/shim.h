@@ -1,0 +1,2 @@
+// zlib: what deflate packed in zip archives, and their checksums.
+#include <zlib.h>
