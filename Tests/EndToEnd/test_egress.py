@@ -331,7 +331,7 @@ class TestCredentialProxy:
         assert second["authorization"] == "Basic " + base64.b64encode(f"user:{SECRET}".encode()).decode()
 
     def test_SEC_80_what_an_upstream_echoes_of_the_secret_does_not_come_back(self, chat, plain, rules):
-        for rule in ["key", "bearer"]:
+        for rule in ["key", "bearer", "basic"]:
             text, _ = bash(chat, f'curl -sSi "$CLAWBOT_PROXY_URL/{rule}/echo"')
             encoded = base64.b64encode(SECRET.encode()).decode()
             assert "end" in text and "redacted" in text

@@ -93,7 +93,8 @@ struct ContractTests {
             #expect(route.summary.count >= 5 && route.summary.hasSuffix("."), "\(place) has no summary")
             #expect(!route.answers.isEmpty && route.answers.contains { (200..<300).contains($0.status) }, "\(place) declares no answer")
             #expect(Set(route.answers.map(\.status)).count == route.answers.count, "\(place) declares a status twice")
-            if route.method == .delete { #expect(route.answers.map(\.status) == [204], "\(place)") }
+            // What somebody else's API answers is passed on as it comes.
+            if route.method == .delete, !route.template.hasPrefix("/agent/v1/proxy/") { #expect(route.answers.map(\.status) == [204], "\(place)") }
             if route.idempotent { #expect(route.answers.contains { $0.status == 201 || $0.status == 202 }, "\(place)") }
             if route.answers.contains(where: { $0.status == 201 && $0.headers.contains("Location") }) { #expect(route.method == .post, "\(place)") }
         }

@@ -72,12 +72,19 @@ extension AgentGateway {
         request.method = HTTPMethod(rawValue: call.method)
         request.headers = Self.headers(call.headers, for: rule, value, token: token)
         request.body = call.body
-        return try await answer(request, to: target, proxy, run, value)
+        return try await answer(request, to: target, proxy, run, Self.secrets(rule, value))
     }
 
     private func rule(_ name: String, of user: UserID) async throws -> ProxyRule? {
         guard (1...64).contains(name.utf8.count) else { return nil }
         return try await ProxyRule.all(of: user, in: records).first { $0.prefix.utf8.elementsEqual("/\(name)".utf8) }
+    }
+
+    /// What an answer must not hold: the value, and of a name and password the password alone as well.
+    private static func secrets(_ rule: ProxyRule, _ value: Secret) -> [Secret] {
+        let text = value.reveal()
+        guard rule.authType == .basic, let colon = text.firstIndex(of: ":") else { return [value] }
+        return [value, Secret(String(text[text.index(after: colon)...]))]
     }
 
     private static func isHeaderValue(_ text: String) -> Bool { !text.isEmpty && !text.utf8.contains { $0 < 0x20 && $0 != 0x09 || $0 == 0x7f } }
@@ -107,7 +114,7 @@ extension AgentGateway {
     }
 
     /// Starts the exchange and returns with the head; the body is the exchange's rest, and ends with the run.
-    private func answer(_ request: HTTPClientRequest, to target: EgressGuard.Target, _ proxy: CredentialProxy, _ run: AuthorizedRun, _ secret: Secret) async throws -> ModelResponse {
+    private func answer(_ request: HTTPClientRequest, to target: EgressGuard.Target, _ proxy: CredentialProxy, _ run: AuthorizedRun, _ secrets: [Secret]) async throws -> ModelResponse {
         let head = Handoff<(Int, HTTPHeaders)>(), chunks = Handoff<ByteBuffer>()
         let registration = run.live.end.onFire { head.end(GatewayError.unauthenticated); chunks.end(GatewayError.unauthenticated) }
         let limit = hooks.egress?.limits.bytes ?? EgressLimits().bytes
@@ -137,12 +144,13 @@ extension AgentGateway {
         let passed: [(name: String, value: String)] = headers.compactMap { field in
             let name = field.name.lowercased()
             guard !Self.keptBack.contains(name), !named.contains(name), name != "content-encoding" else { return nil }
-            return (name: name, value: KeyScrubber.scrub(field.value, of: secret))
+            return (name: name, value: secrets.reduce(field.value) { KeyScrubber.scrub($0, of: $1) })
         }
-        return ModelResponse(status: status, headers: passed) { write in
+        let answer = ModelResponse(status: status, headers: passed) { write in
             defer { owner.release() }
             while let chunk = try await chunks.next() { try await write(chunk) }
-        }.scrubbed(of: secret)
+        }
+        return secrets.reduce(answer) { $0.scrubbed(of: $1) }
     }
 
     /// Ends the exchange when its answer is dropped unread, too.
