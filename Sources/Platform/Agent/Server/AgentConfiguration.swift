@@ -12,6 +12,7 @@ import Platform
 /// | `CLAWBOT_SESSION` | `botId#groupJid` that it was launched for; absent = a warm process, bound by its first payload |
 /// | `CLAWBOT_MOUNTS` | without a sandbox only: JSON object, usual path (`/workspace/group`, …) → the directory that stands for it |
 /// | `HOME` | `/home/agent` |
+/// | `CLAWBOT_CLAUDE_CLI` | the `claude` CLI, for bots with the engine `claude-code`; absent = such runs fail |
 /// | `CLAWBOT_MANAGED_POLICY` | file with the operator's policy, part of every system prompt |
 /// | `CLAWBOT_LOG_LEVEL` | `info` |
 public struct AgentConfiguration: Sendable {
@@ -23,6 +24,8 @@ public struct AgentConfiguration: Sendable {
     /// The gateway's socket, where it is one on this machine: the agent ends when nobody listens there any more.
     public var gatewaySocket: String?
     public var places: AgentPlaces
+    /// Absolute path of the `claude` CLI.
+    public var claudeCLI: String?
     /// Of the native engine.
     public var options = NativeEngine.Options()
     public var logLevel: String
@@ -68,6 +71,7 @@ public struct AgentConfiguration: Sendable {
         }
         let home = environment["HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? "/home/agent"
         places = AgentPlaces(mounts: mounts, home: home, policy: environment["CLAWBOT_MANAGED_POLICY"])
+        claudeCLI = environment["CLAWBOT_CLAUDE_CLI"].flatMap { $0.hasPrefix("/") ? $0 : nil }
         logLevel = environment["CLAWBOT_LOG_LEVEL"] ?? "info"
     }
 }

@@ -61,7 +61,9 @@ public enum AgentProcess {
         handlesSignals: Bool, onListening: @escaping @Sendable () async -> Void
     ) async throws {
         let host = RunHost(session: configuration.session, time: time)
-        let engine = NativeEngine(places: configuration.places, options: configuration.options, logger: logger)
+        let engine = EngineChoice(
+            native: NativeEngine(places: configuration.places, options: configuration.options, logger: logger),
+            claudeCode: configuration.claudeCLI.map { ClaudeCodeEngine(cli: $0, places: configuration.places, logger: logger) })
         // Without a sandbox nothing else ends what commands left in the background.
         defer { engine.shutDown() }
         try configuration.places.prepare()
