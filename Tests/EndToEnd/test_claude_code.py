@@ -2,7 +2,9 @@
 
 import importlib.util
 import json
+import os
 import pathlib
+import signal
 import subprocess
 import uuid
 
@@ -18,8 +20,7 @@ CLI = pathlib.Path(importlib.util.find_spec("claude_agent_sdk").origin).parent /
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, anthropic):
-    # The CLI's run time keeps more memory than an agent of ours.
-    environment = {**anthropic_environment(anthropic), "CLAWBOT_COMPUTE_CLAUDE_CLI": str(CLI), "CLAWBOT_COMPUTE_MEMORY_MB": "4096"}
+    environment = {**anthropic_environment(anthropic), "CLAWBOT_COMPUTE_CLAUDE_CLI": str(CLI)}
     server = Clawbot(tmp_path_factory.mktemp("engines") / "clawbot", env=environment).start()
     user = server.new_user(server.sign_in(), "user@example.test")
     user.fake, user.running, user.bots = anthropic, server, {}
@@ -70,6 +71,13 @@ def use(name, **given):
     return {"tools": [{"name": name, "input": given}]}
 
 
+def command_line(process):
+    try:
+        return pathlib.Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
 # -- what both do
 
 
@@ -85,7 +93,7 @@ def test_a_tool_call(chat):
 def test_the_platforms_tools(chat):
     rows = chat.ask('use mcp__clawbot__send_message: {"text":"on my way"}', timeout=120)
     assert [row["content"] for row in rows][0] == "on my way" and len(rows) == 2
-    given = {"prompt": "water the plants", "schedule_type": "interval", "schedule_value": "3600"}
+    given = {"prompt": "water the plants", "schedule_type": "interval", "value": "3600000"}
     chat.reply("use mcp__clawbot__schedule_task: " + json.dumps(given), timeout=120)
     tasks = chat.client.get(f"/api/bots/{chat.bot}/tasks").json()["items"]
     assert any(task["prompt"] == "water the plants" for task in tasks)
@@ -208,27 +216,35 @@ def test_SEC_68_planted_settings_of_the_cli_do_not_take_effect(claude):
     }
     script(claude, *[use("Bash", command=f"mkdir -p {path.rpartition('/')[0]} && cat > {path} <<'END'\n{text}\nEND") for path, text in files.items()], {"text": "planted"})
     assert claude.reply("go", timeout=240) == "planted"
+    claude.reply("/clear", timeout=120)
     requests.delete(claude.fake + "/control/requests")
     said = claude.reply("use bash: ls -a /workspace/group/.claude; ls /workspace/group; env | grep PLANTED; true", timeout=120)
     assert "settings.json" in said, "the settings were not planted"
     assert "CANARY" not in said and "PLANTED" not in said
     sent = json.dumps(requests.get(claude.fake + "/control/requests").json())
-    assert "mcp__planted" not in sent and "X-Planted" not in sent and '"planted"' not in sent
+    assert not [word for word in ("mcp__planted", "x-planted", "- planted") if word in sent.lower()]
 
 
 def test_a_try_that_brought_no_answer_is_no_part_of_the_conversation(world, claude):
     claude.reply("echo: first", timeout=120)
     message = claude.send("slow 100")
     eventually(lambda: any("slow 100" in spoken(body) for body in calls(claude)), 60)
-    for process in descendants(world.running.process.pid):
-        try:
-            if b"/opt/clawbot/clawbot\0agent" in pathlib.Path(f"/proc/{process}/cmdline").read_bytes():
-                subprocess.run(["kill", "-9", str(process)], check=False)
-        except OSError:
-            pass
+    agents = [process for process in descendants(world.running.process.pid) if "/opt/clawbot/clawbot agent" in command_line(process)]
+    assert agents, "there is no agent to kill"
+    for process in agents:
+        os.kill(process, signal.SIGKILL)
     eventually(lambda: claude.state(message) == "answered", 180)
     last = [body for body in calls(claude) if "slow 100" in spoken(body)][-1]
     assert spoken(last).count("slow 100") == 1 and "first" in spoken(last)
+
+
+def test_it_works_with_the_demo_provider_as_well(tmp_path):
+    server = Clawbot(tmp_path / "clawbot", env={"CLAWBOT_COMPUTE_CLAUDE_CLI": str(CLI)}).start()
+    try:
+        user = server.new_user(server.sign_in(), "user@example.test")
+        assert "demo" in user.chat(user.bot("Demo", engine="claude-code")).reply("hello", timeout=120).lower()
+    finally:
+        server.stop()
 
 
 def test_a_server_without_the_cli_refuses_the_engine_and_its_doctor_says_so(tmp_path, anthropic):
