@@ -22,7 +22,7 @@ struct CLILaunch {
             "--input-format", "stream-json", "--output-format", "stream-json", "--verbose", "--include-partial-messages",
             "--model", payload.model, "--max-turns", "\(payload.maxTurns)", "--permission-mode", "bypassPermissions",
             // No settings but these: not the user's, the project's or the workspace's (SEC-68).
-            "--setting-sources", "", "--strict-mcp-config", "--settings", Self.text(["skipWebFetchPreflight": true, "disableAllHooks": false]),
+            "--setting-sources", "", "--strict-mcp-config", "--settings", Self.text(["skipWebFetchPreflight": true]),
             "--mcp-config", Self.text(["mcpServers": .object(Dictionary(uniqueKeysWithValues: servers.map { ($0, ["type": "sdk", "name": .string($0)]) }))]),
             "--tools", (Self.tools + (payload.webSearch == .provider ? ["WebSearch"] : [])).joined(separator: ","),
             "--append-system-prompt-file", home.promptFile,
@@ -44,7 +44,8 @@ struct CLILaunch {
         }
         variables["CLAUDE_CODE_MAX_RETRIES"] = "5"
         for name in [
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "CLAUDE_CODE_DISABLE_AUTO_MEMORY", "CLAUDE_CODE_DISABLE_CRON", "DISABLE_AUTOUPDATER", "DISABLE_TELEMETRY",
+            // The gateway passes few betas on, and what of a body needs another would be refused.
+            "CLAUDE_CODE_DISABLE_EXPERIMENTAL_BETAS", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "CLAUDE_CODE_DISABLE_AUTO_MEMORY", "CLAUDE_CODE_DISABLE_CRON", "DISABLE_AUTOUPDATER", "DISABLE_TELEMETRY",
             "DISABLE_ERROR_REPORTING",
             // It would not run as root otherwise; whether there is a sandbox is the operator's choice (compute.sandbox).
             "IS_SANDBOX",

@@ -14,6 +14,8 @@ import Synchronization
 final class ModelDoor: Sendable {
     static let bodyLimit = 32 << 20
     private static let passedOn: [HTTPField.Name] = [.contentType, .init("anthropic-version")!, .init("anthropic-beta")!]
+    private static let systemMessage = Array(#""role":"system""#.utf8)
+    private static let noSystemMessages = #"{"type":"error","error":{"type":"invalid_request_error","message":"messages.1.role: Input should be 'user' or 'assistant'"}}"#
     private static let handedBack: [String] = ["content-type", "retry-after", "retry-after-ms", "request-id"]
 
     let gateway: GatewayClient
@@ -81,9 +83,13 @@ final class ModelDoor: Sendable {
             note(nil)
             return Response(status: status, headers: back, body: ResponseBody(asyncSequence: answer.body))
         }
-        let text = try await answer.body.collect(upTo: 1 << 20)
+        var text = try await answer.body.collect(upTo: 1 << 20)
+        // The CLI puts system messages between the others, and leaves that when it is told so in the vendor's words; other providers
+        // have other words. The failure that is noted stays the real one.
+        let holdsSystemMessage = status.code == 400 && body.readableBytesView.firstRange(of: Self.systemMessage) != nil
         let failure = ModelFailure(status: status.code, body: Data(buffer: text), retryAfter: GatewayClient.retryAfter(answer.headers))
         note(failure)
+        if holdsSystemMessage { text = ByteBuffer(string: Self.noSystemMessages) }
         // Honoured by the vendor's own clients: what another try cannot change is not tried again.
         if case .again = failure {} else { back[.init("x-should-retry")!] = "false" }
         return Response(status: status, headers: back, body: .init(byteBuffer: text))
