@@ -21,6 +21,7 @@ struct Examination: Sendable {
         findings += server.findings
         findings += await stores(isServed: server.isOurs)
         findings += await compute()
+        findings.append(claudeCLI())
         findings += address()
         findings += [disk(), clock()] + modes() + [backups()]
         if online { findings += await services(http) }
@@ -142,6 +143,14 @@ struct Examination: Sendable {
     // MARK: The machine
 
     /// Builds a real sandbox and runs in it.
+    private func claudeCLI() -> Finding {
+        switch ClaudeCLI.locate(settings.compute) {
+        case .found(let path): Finding("claude-code", .ok, "agents are given \(path)")
+        // Named by the operator and not there: an error; not named: a choice.
+        case .absent(let why): Finding("claude-code", settings.compute.claudeCLI == nil ? .note : .broken, why)
+        }
+    }
+
     private func compute() async -> [Finding] {
         do {
             let launcher = try await Installation.processLauncher(settings, executable: Executable.path, data: data, logger: Self.quiet)

@@ -120,7 +120,10 @@ struct Installation: Sendable {
         let channelService = ChannelService(
             records: ports.records, secrets: ports.secrets, registry: channels, publicBaseURL: publicBaseURL, stage: configuration.stage, notices: notices,
             time: time)
-        let bots = BotService(records: ports.records, scheduler: ports.scheduler, channels: channelService, notices: notices, time: time, purgeAfter: purgeAfter)
+        let bots = BotService(
+            records: ports.records, scheduler: ports.scheduler, channels: channelService,
+            engines: ClaudeCLI.locate(configuration.compute).path == nil ? [.native] : [.native, .claudeCode], notices: notices, time: time,
+            purgeAfter: purgeAfter)
         let userDeletion = UserDeletion(records: ports.records, bots: bots, purgeAfter: purgeAfter, time: time)
         let purge = Purge(ports: ports, bots: bots, users: userDeletion, stage: configuration.stage, logger: logger)
         purgeBox.set(purge)
@@ -226,6 +229,7 @@ struct Installation: Sendable {
             runtimeDirectory: runtimeDirectory(data, "a"),
             dataDirectory: FileManager.default.fileExists(atPath: data.path) ? data.path : data.deletingLastPathComponent().path)
         settings.readOnlyPaths = configuration.compute.readOnlyPaths
+        settings.claudeCLI = ClaudeCLI.locate(configuration.compute).path
         settings.limits.memoryBytes = UInt64(configuration.compute.memoryMB) << 20
         settings.limits.processes = UInt64(configuration.compute.processes)
         settings.limits.fileBytes = UInt64(configuration.compute.fileMB) << 20

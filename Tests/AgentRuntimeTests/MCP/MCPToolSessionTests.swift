@@ -78,7 +78,7 @@ struct MCPToolSessionTests {
     }
 }
 
-private struct EchoTool: AgentTool {
+struct EchoTool: AgentTool {
     let name: String
     let description = "Says it back."
     let inputSchema = Schema.object(["text": Schema.string("What")], required: ["text"])

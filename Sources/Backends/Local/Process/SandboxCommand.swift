@@ -78,6 +78,7 @@ struct SandboxCommand {
         if let executable {
             for mount in executable.mounts { options += ["--ro-bind", source(mount.source, mapped: false), mount.target] }
         }
+        if let cli = settings.claudeCLI { options += ["--ro-bind", source(cli, mapped: false), SandboxLayout.claudeCLI] }
         for path in settings.readOnlyPaths { options += ["--ro-bind", source(path, mapped: false), path] }
         for mount in mounts.sorted(by: { $0.target < $1.target }) {
             options += [mount.writable ? "--bind" : "--ro-bind", source(mount.source), mount.target]
@@ -116,6 +117,7 @@ enum PayloadEnvironment {
         variables["CLAWBOT_AGENT_SOCKET"] = agentSocket
         variables["CLAWBOT_GATEWAY"] = gateway
         variables["CLAWBOT_IDLE_SECONDS"] = "\(Int(request.idleTimeout.seconds.rounded(.up)))"
+        variables["CLAWBOT_CLAUDE_CLI"] = settings.mode == .none ? settings.claudeCLI : settings.claudeCLI.map { _ in SandboxLayout.claudeCLI }
         variables["CLAWBOT_SESSION"] = request.session?.partition
         return variables
     }

@@ -41,6 +41,8 @@ public struct SandboxSettings: Sendable {
     public var limits: Limits
     /// Directories of the host that the sandbox sees at the same place, read-only. Never anything with secrets in it.
     public var readOnlyPaths: [String]
+    /// The `claude` CLI on the host, one file; mounted read-only into each sandbox. nil = agents have none.
+    public var claudeCLI: String?
     public var bubblewrap: String
     /// Root of the cgroup v2 hierarchy.
     public var controlGroupRoot: String
@@ -66,6 +68,7 @@ enum SandboxLayout {
     static let home = "/home/agent"
     static let workspace = "/workspace"
     static let programs = "/opt/clawbot"
+    static let claudeCLI = "/opt/clawbot/claude"
     /// Uid and gid that the agent sees itself as.
     static let uid = 1000
 }

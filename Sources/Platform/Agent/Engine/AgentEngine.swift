@@ -1,6 +1,6 @@
 import Platform
 
-/// What runs a conversation's agent: the native engine here; others (the `claude` CLI) later.
+/// What runs a conversation's agent: ``NativeEngine``, or the `claude` CLI (``ClaudeCodeEngine``).
 ///
 /// A run reports what is worth watching through `emit`, in order, and returns how it ended. Cancelling the calling task ends the run
 /// within a second and leaves a transcript that can be resumed; the outcome is then ``EngineOutcome/interrupted``.

@@ -13,6 +13,7 @@ import Platform
 /// | `CLAWBOT_MOUNTS` | without a sandbox only: JSON object, usual path (`/workspace/group`, …) → the directory that stands for it |
 /// | `CLAWBOT_SANDBOX` | `1` = in a sandbox, with a network namespace of its own |
 /// | `HOME` | `/home/agent` |
+/// | `CLAWBOT_CLAUDE_CLI` | the `claude` CLI, for bots with the engine `claude-code`; absent = such runs fail |
 /// | `CLAWBOT_MANAGED_POLICY` | file with the operator's policy, part of every system prompt |
 /// | `CLAWBOT_LOG_LEVEL` | `info` |
 public struct AgentConfiguration: Sendable {
@@ -26,6 +27,8 @@ public struct AgentConfiguration: Sendable {
     /// In a sandbox, with a network namespace of its own.
     public var isSandboxed = false
     public var places: AgentPlaces
+    /// Absolute path of the `claude` CLI.
+    public var claudeCLI: String?
     /// Of the native engine.
     public var options = NativeEngine.Options()
     public var logLevel: String
@@ -73,6 +76,7 @@ public struct AgentConfiguration: Sendable {
         isSandboxed = mounts.isEmpty && environment["CLAWBOT_SANDBOX"] == "1"
         let home = environment["HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? "/home/agent"
         places = AgentPlaces(mounts: mounts, home: home, policy: environment["CLAWBOT_MANAGED_POLICY"])
+        claudeCLI = environment["CLAWBOT_CLAUDE_CLI"].flatMap { $0.hasPrefix("/") ? $0 : nil }
         logLevel = environment["CLAWBOT_LOG_LEVEL"] ?? "info"
     }
 }

@@ -66,8 +66,11 @@ public enum AgentProcess {
             if let socket = configuration.gatewaySocket, configuration.isSandboxed {
                 try await EgressForwarder(gatewaySocket: socket, on: group, logger: logger) { host.grant }
             } else { nil }
-        let engine = NativeEngine(
-            places: configuration.places, options: configuration.options, commandEnvironment: forwarder?.environment ?? [:], refusals: forwarder?.refusals, logger: logger)
+        let engine = EngineChoice(
+            native: NativeEngine(
+                places: configuration.places, options: configuration.options, commandEnvironment: forwarder?.environment ?? [:], refusals: forwarder?.refusals,
+                logger: logger),
+            claudeCode: configuration.claudeCLI.map { ClaudeCodeEngine(cli: $0, places: configuration.places, logger: logger) })
         // Without a sandbox nothing else ends what commands left in the background.
         defer { engine.shutDown() }
         try configuration.places.prepare()

@@ -147,7 +147,10 @@ public struct BotService: Sendable {
         if changes["providerId"] != nil, changes["modelId"] == nil { document["modelId"] = nil }
         let wanted = try DocumentCoder.decode(Bot.self, from: document)
         if changes.keys.contains(where: ["providerId", "modelId"].contains) { try await checkModel(of: wanted) }
-        guard engines.contains(wanted.engine) else { throw ManagementError.invalid("engine", "This deployment does not have that engine.") }
+        // A bot whose engine has gone can still be changed in everything else.
+        guard wanted.engine == bot.engine || engines.contains(wanted.engine) else {
+            throw ManagementError.invalid("engine", "This server has no claude CLI, which that engine drives; its operator can install one (compute.claudeCLI).")
+        }
         return wanted
     }
 

@@ -83,6 +83,7 @@ extension ConfigurationKey {
         .init("compute.fileMB", .integer(1...1_048_576), "100"),
         .init("compute.workspaceMB", .integer(1...1_048_576), "2048"),
         .init("compute.readOnlyPaths", .list),
+        .init("compute.claudeCLI", .text),
 
         .init("identity.backend", .choice(["local", "cognito"]), "local"),
         .init("identity.issuer", .text),

@@ -103,7 +103,8 @@ extension PlatformConfiguration {
             memoryMB: try values.requiredInteger("compute.memoryMB"),
             processes: try values.requiredInteger("compute.processes"),
             fileMB: try values.requiredInteger("compute.fileMB"),
-            workspaceMB: try values.requiredInteger("compute.workspaceMB"), readOnlyPaths: try values.list("compute.readOnlyPaths"))
+            workspaceMB: try values.requiredInteger("compute.workspaceMB"), readOnlyPaths: try values.list("compute.readOnlyPaths"),
+            claudeCLI: try values.text("compute.claudeCLI"))
     }
 
     private static func loadChannels(_ values: inout ConfigurationValues) throws(ConfigurationError) -> Channels {

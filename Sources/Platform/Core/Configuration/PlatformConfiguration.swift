@@ -61,6 +61,8 @@ public struct PlatformConfiguration: Sendable {
         public var workspaceMB: Int
         /// Absolute directories of the host that every sandbox sees at the same place, read-only: programs for MCP servers and tools.
         public var readOnlyPaths: [String]
+        /// The `claude` CLI, for bots with the engine `claude-code`; nil = the one on PATH, if any.
+        public var claudeCLI: String?
     }
     public struct Identity: Sendable {
         public var backend: IdentityBackend

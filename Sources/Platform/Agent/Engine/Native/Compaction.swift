@@ -55,6 +55,19 @@ enum Compaction {
         return text.utf8.count <= limit ? text : "…" + String(text.suffix(limit / 2))
     }
 
+    /// - Returns: the archive's path; nil when it could not be written (a full disk must not end the conversation).
+    static func writeArchive(_ messages: [ChatMessage], of session: String, into directory: String) -> String? {
+        let stamp = Timestamp.text(Date()).prefix(19).replacingOccurrences(of: ":", with: "-")
+        let path = "\(directory)/\(stamp)-\(session).md"
+        do {
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+            try Data(archive(messages, title: "Conversation until \(stamp) UTC").utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
+            return path
+        } catch {
+            return nil
+        }
+    }
+
     /// The conversation as Markdown, for `conversations/`.
     static func archive(_ messages: [ChatMessage], title: String) -> String {
         var out = "# \(title)\n"

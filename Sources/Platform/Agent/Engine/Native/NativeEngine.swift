@@ -136,7 +136,7 @@ public struct NativeEngine: AgentEngine {
         return tools + PlatformTools(run: run).all
     }
 
-    private static func outcome(of error: any Error) -> EngineOutcome {
+    static func outcome(of error: any Error) -> EngineOutcome {
         if Task.isCancelled || error is CancellationError { return .interrupted }
         return switch error {
         case ModelFailure.runBudget: .failure(.quotaExceeded, detail: "the run's token budget is used up")

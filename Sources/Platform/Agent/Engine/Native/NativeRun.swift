@@ -120,12 +120,12 @@ struct NativeRun {
         try await session.append(user: [.text("<system-note>\(text)</system-note>")])
     }
 
-    private static func limitNote(after text: String, turns: Int) -> String {
+    static func limitNote(after text: String, turns: Int) -> String {
         (text.isEmpty ? "" : text + "\n\n")
             + "(I stopped after \(turns) steps, the limit for one message, and am not done yet. Tell me to continue if I should go on.)"
     }
 
-    private static func budgetNote(after text: String) -> String {
+    static func budgetNote(after text: String) -> String {
         (text.isEmpty ? "" : text + "\n\n") + "(I stopped because the token budget for one message is used up, and am not done yet. Tell me to continue if I should go on.)"
     }
 

@@ -82,24 +82,11 @@ struct NativeSession {
 
     /// Archives the conversation in full and puts the summary in its place; `pending` is what still has to be answered.
     mutating func restart(summary: String, pending: [ContentBlock]?) async throws {
-        let archive = writeArchive()
+        let archive = Compaction.writeArchive(messages, of: id, into: archiveDirectory)
         let kept = pending.map { [ChatMessage(role: .user, content: $0)] } ?? [Compaction.acknowledgement]
         try await transcript.compact(summary: Compaction.opening(summary, archive: archive), keeping: kept)
         try await refresh()
         lastUsage = nil
-    }
-
-    /// - Returns: the archive's path; nil when it could not be written (a full disk must not end the conversation).
-    private func writeArchive() -> String? {
-        let stamp = Timestamp.text(Date()).prefix(19).replacingOccurrences(of: ":", with: "-")
-        let path = "\(archiveDirectory)/\(stamp)-\(id).md"
-        do {
-            try FileManager.default.createDirectory(atPath: archiveDirectory, withIntermediateDirectories: true)
-            try Data(Compaction.archive(messages, title: "Conversation until \(stamp) UTC").utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
-            return path
-        } catch {
-            return nil
-        }
     }
 
     // MARK: The end

@@ -62,11 +62,13 @@ final class MCPToolSession: Sendable {
     private let tools: [any AgentTool]
     private let context: ToolContext
     private let version: String
+    /// What the tools' full names begin with here; a client puts its own name of the server there.
+    private let prefix: String
     private let running = Mutex<[Value: Task<Void, Never>]>([:])
 
-    init(tools: [any AgentTool], whitelist: ToolWhitelist, context: ToolContext, version: String) {
+    init(tools: [any AgentTool], prefix: String = PlatformTools.prefix, whitelist: ToolWhitelist, context: ToolContext, version: String) {
         self.tools = tools.filter { whitelist.allows(tool: $0.name) }
-        self.context = context; self.version = version
+        self.context = context; self.version = version; self.prefix = prefix
     }
 
     /// Answers line by line until the lines end; then what still runs is cancelled.
@@ -109,7 +111,7 @@ final class MCPToolSession: Sendable {
             guard params?["cursor"] == nil else { return .failure(RPCError(code: RPCError.invalidParams, message: "There is no such page.")) }
             return .success(.object(["tools": .array(tools.map { tool in
                 .object([
-                    "name": .string(Self.shortName(tool)), "description": .string(tool.description), "inputSchema": tool.inputSchema,
+                    "name": .string(shortName(tool)), "description": .string(tool.description), "inputSchema": tool.inputSchema,
                     "annotations": .object(["readOnlyHint": .bool(tool.isReadOnly)]),
                 ])
             })]))
@@ -118,7 +120,7 @@ final class MCPToolSession: Sendable {
     }
 
     private func begin(_ id: Value, _ params: Value?, _ send: @escaping @Sendable (RPCMessage) -> Void) {
-        guard let name = params?["name"]?.string, let tool = tools.first(where: { Self.shortName($0) == name }) else {
+        guard let name = params?["name"]?.string, let tool = tools.first(where: { shortName($0) == name }) else {
             return send(.response(id: id, .failure(RPCError(code: RPCError.invalidParams, message: "There is no such tool."))))
         }
         let arguments = params?["arguments"] ?? .object([:])
@@ -137,7 +139,7 @@ final class MCPToolSession: Sendable {
         }
     }
 
-    private static func shortName(_ tool: any AgentTool) -> String { String(tool.name.dropFirst(PlatformTools.prefix.count)) }
+    private func shortName(_ tool: any AgentTool) -> String { String(tool.name.dropFirst(prefix.count)) }
 
     private static func content(_ result: ToolResult) -> Value {
         .object([
