@@ -68,7 +68,7 @@ struct SandboxProofTests {
                 }
             let environment = try #require(result["environment"]?.object)
             let allowed: Set = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TERM", "MALLOC_ARENA_MAX", "CLAWBOT_PROCESS_KEY", "CLAWBOT_AGENT_SOCKET", "CLAWBOT_GATEWAY",
-                "CLAWBOT_IDLE_SECONDS", "CLAWBOT_SESSION", "PWD", "LC_CTYPE"]
+                "CLAWBOT_IDLE_SECONDS", "CLAWBOT_SESSION", "CLAWBOT_SANDBOX", "PWD", "LC_CTYPE"]
             #expect(Set(environment.keys).subtracting(allowed).isEmpty)
             #expect(environment["CLAWBOT_AGENT_SOCKET"] == "/run/agent/agent.sock")
             #expect(environment["CLAWBOT_GATEWAY"] == "unix:/run/gateway/gateway.sock")

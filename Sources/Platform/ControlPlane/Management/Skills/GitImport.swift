@@ -117,7 +117,7 @@ public struct GitImport: Sendable {
         private enum State { case new, running(pid_t), cancelled }
         private let state = Mutex(State.new)
         /// Only touched under the lock.
-        private nonisolated(unsafe) let process: Process
+        private let process: Process
         init(_ process: Process) { self.process = process }
 
         func start() throws {
