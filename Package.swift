@@ -191,6 +191,7 @@ let package = Package(
             name: "WebAPITests",
             dependencies: [
                 "Pace", "WebAPI", "ControlPlane", "Channels", "Platform", "Tunnel", .product(name: "HummingbirdTesting", package: "hummingbird"),
+                .product(name: "NIOEmbedded", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
             ], swiftSettings: strict),
     ]
 )

@@ -136,7 +136,7 @@ struct TelegramInboundTests {
         #expect(try message(#""text":"x","message_thread_id":9"#).replyContext == .object(["messageId": 17]))
     }
 
-    @Test("senders: anonymous admins are people, other bots and automatic forwards are context")
+    @Test("SEC-119 senders: anonymous admins are people, other bots and automatic forwards are context")
     func senders() throws {
         let admin = try message(#""text":"x","sender_chat":{"id":-100,"type":"supergroup","title":"Team"}"#, from: #"{"id":1087968824,"is_bot":true,"first_name":"Group"}"#)
         #expect(!admin.isFromBot)

@@ -103,6 +103,20 @@ def test_SEC_100_SEC_101_nothing_breaks_the_policy_and_no_token_is_kept_outside_
     assert "eyJ" not in storage and PASSWORD not in storage
 
 
+def test_SEC_104_the_console_speaks_to_where_it_came_from_whatever_its_address_says(world):
+    server, vendor, tab = world
+    server.start()
+    one = tab()
+    asked = []
+    one.page.on("request", lambda request: asked.append(request.url))
+    elsewhere = "http://127.0.0.1:9"
+    one.open(f"/?api={elsewhere}&apiBaseURL={elsewhere}&origin={elsewhere}&next={elsewhere}#{elsewhere}/?api={elsewhere}")
+    one.sign_in()
+    expect(one.page.get_by_role("button", name="Sign out")).to_be_visible()
+    one.visit("/account")
+    assert len(asked) > 10 and [url for url in asked if not url.startswith((server.base + "/", "data:", "blob:"))] == []
+
+
 def test_a_click_that_comes_twice_is_sent_once(world):
     server, vendor, tab = world
     server.start()

@@ -149,7 +149,7 @@ struct SecretTests {
         for name in names { #expect(try await after.get(name)?.reveal() == name.rawValue) }
     }
 
-    @Test("values and absence are cached for at most 60 s and dropped on a write")
+    @Test("SEC-53 values and absence are cached for at most 60 s and dropped on a write")
     func cache() async throws {
         let world = try await World(), time = ManualTime()
         let counted = CountingRecords(world.records)
@@ -167,7 +167,7 @@ struct SecretTests {
         #expect(counted.reads > expired)
     }
 
-    @Test("the cache holds no more than 1000 names")
+    @Test("SEC-53 the cache holds no more than 1000 names")
     func cacheBound() {
         let cache = SecretCache<Int>(time: ManualTime())
         for n in 0..<5000 { cache.keep("\(n)", n, since: cache.version) }

@@ -54,7 +54,7 @@ struct ValidationTests {
         #expect(composed.json["name"]?.string?.unicodeScalars.count == 3)
     }
 
-    @Test("a media type other than JSON is 415, a compressed body too")
+    @Test("SEC-112 a media type other than JSON is 415, a compressed body too")
     func mediaTypes() async throws {
         let world = try await World()
         #expect(try await world.send(.post, "/api/bots", json: "{}", headers: [.contentType: "text/plain"]).status == 415)

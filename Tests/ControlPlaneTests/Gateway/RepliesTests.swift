@@ -183,7 +183,7 @@ import Testing
         #expect(try await world.storedRun()?.alsoAnswers.map(\.messageId) == [MessageID("q2")])
     }
 
-    @Test("history searches this conversation only, without case, newest first, page by page") func history() async throws {
+    @Test("SEC-19 history searches this conversation only, without case, newest first, page by page") func history() async throws {
         let world = try await GatewayWorld()
         let (token, _) = try await world.start()
         for number in 0..<25 {

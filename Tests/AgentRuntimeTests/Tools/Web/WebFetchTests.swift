@@ -95,7 +95,7 @@ struct WebFetchTests {
         }
     }
 
-    @Test("size and time are bounded, and a stopped call ends")
+    @Test("SEC-46 size and time are bounded, and a stopped call ends")
     func bounds() async throws {
         try await WebServer.with { server in
             try await ToolWorld.run { world in
