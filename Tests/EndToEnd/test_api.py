@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from clawbot import Clawbot, eventually
+from test_skills import library as skill_in_library
 
 NOTHING = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 ULID = re.compile(r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$")
@@ -117,7 +118,7 @@ def test_3_each_json_route_refuses_unknown_fields_wrong_types_and_empty_merges(s
     provider = admin.post("/api/admin/providers", {"providerName": "Contract", "providerType": "demo", "modelIds": ["m"]}).json()["providerId"]
     user = admin.get("/api/admin/users?query=api-b").json()["items"][0]["userId"]
     library = admin.post("/api/admin/mcp-servers", {"name": "contract", "type": "stdio", "command": "contract-server"}).json()["mcpServerId"]
-    ids = {**estate, "providerId": provider, "userId": user}
+    ids = {**estate, "providerId": provider, "userId": user, "skillId": skill_in_library(admin, "contract", "Keep it.")}
     tried = 0
     for method, path, op in operations(spec, "/api/"):
         schema = schema_of(op)
