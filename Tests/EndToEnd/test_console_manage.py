@@ -403,7 +403,7 @@ def test_SEC_98_previews_run_nothing_and_ask_for_nothing(signed_in):
     Image.new("RGB", (4, 3), "red").save(png, "PNG")
     put_file(client, bot, "red.png", png.getvalue())
     asked = []
-    page.on("request", lambda request: asked.append(request.url) if "/probe" in request.url or "tracker" in request.url else None)
+    page.on("request", lambda request: asked.append(request) if "/probe" in request.url or "tracker" in request.url else None)
     one.visit(f"/bots/{bot}/files")
     dialog = page.get_by_role("dialog")
 
@@ -452,7 +452,8 @@ def test_SEC_98_previews_run_nothing_and_ask_for_nothing(signed_in):
     # A round trip: whatever would have been asked for before it has been seen by now.
     one.visit(f"/bots/{bot}/tasks")
     assert page.evaluate("window.hacked") is None
-    assert asked == []
+    # What the page's policy stopped is sometimes told as a request that failed; it has not left the browser.
+    assert [request.url for request in asked if "csp" not in (request.failure or "").lower()] == []
     # The refusals of the policy stand on the browser's console: they are what this test is about.
     one.problems[:] = [line for line in one.problems if not re.search(r"Content Security Policy|Blocked (form submission|script execution)|sandboxed", line)]
 
