@@ -83,6 +83,7 @@ def snapshot(client, ids):
 
 
 def test_1_another_tenants_id_is_the_same_404_as_a_random_one_on_every_route(server, spec, tenants, estate, admin):
+    """SEC-15: no route reaches beyond its caller, and none tells that there is something beyond"""
     a, b = tenants
     before = snapshot(a, estate)
     tried = 0

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import uuid
@@ -239,6 +240,13 @@ def test_a_try_that_brought_no_answer_is_no_part_of_the_conversation(world, clau
     eventually(lambda: claude.state(message) == "answered", 180)
     last = [body for body in calls(claude) if "slow 100" in spoken(body)][-1]
     assert spoken(last).count("slow 100") == 1 and "first" in spoken(last)
+
+
+def test_SEC_89_the_clis_own_plans_and_remote_triggers_are_not_offered(world, claude):
+    claude.reply("echo: plans", timeout=120)
+    offered = {tool["name"] for body in calls(claude) for tool in body.get("tools", [])}
+    assert {"Bash", "mcp__clawbot__schedule_task"} <= offered
+    assert [name for name in offered if re.search("cron|schedul|remote|trigger|wakeup|monitor", name, re.I) and not name.startswith("mcp__clawbot__")] == []
 
 
 def test_it_works_with_the_demo_provider_as_well(tmp_path):

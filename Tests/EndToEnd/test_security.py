@@ -1,5 +1,6 @@
 """Rules of docs/security-rules.md that show only from outside: what an agent's commands see, and what is in the repository."""
 
+import json
 import pathlib
 import re
 import subprocess
@@ -36,6 +37,27 @@ def test_commands_see_no_secret_and_reach_nothing_inside(tmp_path):
             assert codes and codes[1] == "000" and codes[2] not in ("200", "401"), (place, said)
     finally:
         server.stop()
+
+
+def test_without_a_sandbox_there_is_one_user(tmp_path):
+    """SEC-70: what the launcher can do decides, not a setting: no second user and no claim of a sandbox without one"""
+    for sandbox, sandboxed in (("none", False), ("bubblewrap", True)):
+        server = Clawbot(tmp_path / sandbox, env={"CLAWBOT_COMPUTE_SANDBOX": sandbox}).start()
+        try:
+            admin = server.sign_in()
+            assert admin.get("/api/config").json()["features"]["sandboxed"] is sandboxed
+            made = admin.post("/api/admin/users", {"email": "second@example.test"})
+            assert made.status_code == (201 if sandboxed else 409), made.text
+        finally:
+            server.stop()
+
+
+def test_dependencies_are_pinned():
+    """SEC-120: every Swift package is pinned to a version and its commit, and only those that are named"""
+    pins = json.loads((ROOT / "Package.resolved").read_text())["pins"]
+    assert all(re.fullmatch("[0-9a-f]{40}", pin["state"]["revision"]) and re.fullmatch(r"\d+\.\d+\.\d+", pin["state"]["version"]) for pin in pins), pins
+    named = re.findall(r'\.package\(url: "([^"]+)"', (ROOT / "Package.swift").read_text())
+    assert set(named) <= {pin["location"] for pin in pins} and all(pin["location"].startswith("https://github.com/") for pin in pins)
 
 
 def test_the_repository_holds_no_secret():
