@@ -49,6 +49,14 @@ struct TraceTests {
     @Test("a run's model and tool calls come between dispatch and delivery; a task's way is told with its reply")
     func calls() async throws {
         let world = try await World()
+        var task = ScheduledTask(
+            botId: world.bot.botId, taskId: TaskID(ULID.make()), userId: world.user.userId, groupJid: GroupJID("tg:7"), prompt: "remind", scheduleType: .interval,
+            scheduleValue: "3600000", timezone: "UTC", contextMode: .isolated, at: Date())
+        task.nextRun = Date() + 3600
+        try await world.ports.records.put(task)
+        let taskKey = task.key
+        let payload = ScheduledTaskPayload(
+            botId: world.bot.botId, groupJid: task.groupJid, userId: world.user.userId, taskId: task.taskId, scheduledFor: Date(), at: Date())
         world.agents.script(.hang)
         try await world.running {
             try await world.say("hello")
@@ -58,21 +66,10 @@ struct TraceTests {
                 Session.key(world.session()), [.set("run.trace", .array(try calls.map { .object(try DocumentCoder.encode($0)) }))])
             try await world.agents.finish(invocation, "done", nil)
             _ = try await world.settled(1)
-        }
-        #expect(steps(try await world.message(1)) == ["ingest telegram", "queue inbound", "dispatch", "model demo-1", "tool Bash", "delivery telegram"])
-
-        var task = ScheduledTask(
-            botId: world.bot.botId, taskId: TaskID(ULID.make()), userId: world.user.userId, groupJid: GroupJID("tg:7"), prompt: "remind", scheduleType: .interval,
-            scheduleValue: "3600000", timezone: "UTC", contextMode: .isolated, at: Date())
-        task.nextRun = Date() + 3600
-        try await world.ports.records.put(task)
-        let taskKey = task.key
-        let payload = ScheduledTaskPayload(
-            botId: world.bot.botId, groupJid: task.groupJid, userId: world.user.userId, taskId: task.taskId, scheduledFor: Date(), at: Date())
-        try await world.running {
             try await world.ports.inbound.send(JSON.text(payload), group: payload.session.partition, deduplicationID: payload.deduplicationID)
             _ = try await eventually("the task has run") { try await world.ports.records.get(ScheduledTask.self, taskKey)?.lastStatus }
         }
+        #expect(steps(try await world.message(1)) == ["ingest telegram", "queue inbound", "dispatch", "model demo-1", "tool Bash", "delivery telegram"])
         let replies = try await world.ports.records.query(
             Message.self, RecordQuery(Tables.messages, partition: world.session().partition, filter: .equals("isBotMessage", true), descending: true, limit: 10)).items
         #expect(steps(replies.first) == ["queue inbound", "dispatch", "delivery telegram"])
