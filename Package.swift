@@ -51,7 +51,7 @@ let package = Package(
         .target(
             name: "Tunnel",
             dependencies: [.product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio")],
-            path: "Sources/Platform/Tunnel", swiftSettings: strict),
+            path: "Sources/Tunnel", swiftSettings: strict),
         .target(
             name: "Channels",
             dependencies: [
