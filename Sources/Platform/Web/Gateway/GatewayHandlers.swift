@@ -218,18 +218,7 @@ extension GatewayRoutes {
         let body = try await call.body(limit: AgentGateway.maxModelRequestBytes)
         let answer = try await gateway.model(
             run, operation, body: body, version: call.request.headers[.anthropicVersion], beta: call.request.headers[.anthropicBeta])
-        var headers = HTTPFields()
-        for (name, value) in answer.headers { if let name = HTTPField.Name(name) { headers[name] = value } }
-        var response = Response(
-            status: .init(code: answer.status), headers: headers,
-            body: ResponseBody { writer in
-                // The place in the run's budget is held until the stream has ended.
-                defer { permit.end() }
-                try await answer.body { try await writer.write($0) }
-                try await writer.finish(nil)
-            })
-        Self.note(permit, on: &response)
-        return response
+        return passing(answer, permit)
     }
 
     // MARK: - MCP
