@@ -242,6 +242,15 @@ def test_a_try_that_brought_no_answer_is_no_part_of_the_conversation(world, clau
     assert spoken(last).count("slow 100") == 1 and "first" in spoken(last)
 
 
+def test_commands_have_the_same_way_out_with_either_engine(world, chat):
+    """The bot's policy and the credential proxy, whatever the engine: refused with a sentence's status, and the owner sees it."""
+    said = chat.reply(
+        "use bash: curl -gsS -m 30 -o /dev/null -w 'clear=%{http_code} ' http://169.254.169.254/; curl -sS -m 30 -o /dev/null -w 'rule=%{http_code}' $CLAWBOT_PROXY_URL/nothing/x",
+        timeout=120)
+    assert "clear=403" in said and "rule=403" in said, said
+    assert "169.254.169.254" in [row["target"] for row in world.get(f"/api/bots/{chat.bot}/denials").json()["items"]]
+
+
 def test_SEC_89_the_clis_own_plans_and_remote_triggers_are_not_offered(world, claude):
     claude.reply("echo: plans", timeout=120)
     offered = {tool["name"] for body in calls(claude) for tool in body.get("tools", [])}

@@ -66,11 +66,13 @@ public enum AgentProcess {
             if let socket = configuration.gatewaySocket, configuration.isSandboxed {
                 try await EgressForwarder(gatewaySocket: socket, on: group, logger: logger) { host.grant }
             } else { nil }
+        let wayOut = forwarder?.environment ?? [:]
         let engine = EngineChoice(
             native: NativeEngine(
-                places: configuration.places, options: configuration.options, commandEnvironment: forwarder?.environment ?? [:], refusals: forwarder?.refusals,
-                logger: logger),
-            claudeCode: configuration.claudeCLI.map { ClaudeCodeEngine(cli: $0, places: configuration.places, logger: logger) })
+                places: configuration.places, options: configuration.options, commandEnvironment: wayOut, refusals: forwarder?.refusals, logger: logger),
+            claudeCode: configuration.claudeCLI.map {
+                ClaudeCodeEngine(cli: $0, places: configuration.places, commandEnvironment: wayOut, logger: logger)
+            })
         // Without a sandbox nothing else ends what commands left in the background.
         defer { engine.shutDown() }
         try configuration.places.prepare()

@@ -13,6 +13,8 @@ struct CLILaunch {
     /// Names of the tool servers that we serve.
     let servers: [String]
     let places: AgentPlaces
+    /// What commands find; the CLI's own come on top.
+    let commands: [String: String]
     /// Base URL of the model calls, and the key that opens it.
     let door: String
     let key: Secret
@@ -34,7 +36,7 @@ struct CLILaunch {
     }
 
     var environment: [String: String] {
-        var variables = CommandEnvironment.make(home: places.paths.home)
+        var variables = commands
         variables["CLAUDE_CONFIG_DIR"] = home.path
         variables["ANTHROPIC_BASE_URL"] = door
         variables["ANTHROPIC_AUTH_TOKEN"] = key.reveal()

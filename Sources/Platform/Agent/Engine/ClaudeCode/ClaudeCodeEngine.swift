@@ -13,12 +13,16 @@ public struct ClaudeCodeEngine: AgentEngine {
     private let logger: Logger
     private let servers: MCPServers
     private let groups = CommandGroups()
+    /// What its commands and MCP servers find.
+    private let environment: [String: String]
 
-    /// - Parameter cli: absolute path of the CLI's executable on this side of the sandbox.
-    public init(cli: String, places: AgentPlaces = AgentPlaces(), logger: Logger) {
+    /// - Parameters:
+    ///   - cli: absolute path of the CLI's executable on this side of the sandbox.
+    ///   - commandEnvironment: variables that commands find besides the usual ones.
+    public init(cli: String, places: AgentPlaces = AgentPlaces(), commandEnvironment: [String: String] = [:], logger: Logger) {
         self.cli = cli; self.places = places; self.logger = logger
-        servers = MCPServers(
-            places: MCPPlaces(workspace: places.paths.group, environment: CommandEnvironment.make(home: places.paths.home), groups: groups), logger: logger)
+        environment = CommandEnvironment.make(home: places.paths.home).merging(commandEnvironment) { $1 }
+        servers = MCPServers(places: MCPPlaces(workspace: places.paths.group, environment: environment, groups: groups), logger: logger)
     }
 
     /// Ends the CLI, should it run, and MCP servers.
@@ -52,7 +56,8 @@ public struct ClaudeCodeEngine: AgentEngine {
         let door = ModelDoor(gateway: run.gateway, key: Secret(Digest.sha256Hex(UUID().uuidString + UUID().uuidString)), logger: logger)
         return try await door.serving { port in
             let launch = CLILaunch(
-                payload: payload, session: session, home: home, servers: bridge.servers, places: places, door: "http://127.0.0.1:\(port)", key: door.key)
+                payload: payload, session: session, home: home, servers: bridge.servers, places: places, commands: environment,
+                door: "http://127.0.0.1:\(port)", key: door.key)
             let process = try CLIProcess(
                 cli, launch.arguments, environment: launch.environment, directory: places.paths.group, groups: groups)
             var cliRun = CLIRun(run: run, process: process, bridge: bridge, session: session, archives: places.paths.group + "/conversations", logger: logger, emit: emit)

@@ -57,7 +57,7 @@ final class ModelDoor: Sendable {
         let door: ModelDoor
 
         func respond(to request: Request, context: BasicRequestContext) async throws -> Response {
-            guard let given = request.headers[.authorization], Digest.sha256Hex(given) == Digest.sha256Hex("Bearer " + door.key.reveal()) else { return Response(status: .unauthorized) }
+            guard let given = request.headers[.authorization], Digest.sameSecret("Bearer " + door.key.reveal(), given) else { return Response(status: .unauthorized) }
             guard request.method == .post, ["/v1/messages", "/v1/messages/count_tokens"].contains(request.uri.path) else { return Response(status: .notFound) }
             let body = try await request.body.collect(upTo: ModelDoor.bodyLimit)
             return try await door.pass(request, body)
