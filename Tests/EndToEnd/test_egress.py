@@ -2,6 +2,7 @@
 
 import base64
 import http.server
+import json
 import pathlib
 import ssl
 import subprocess
@@ -244,9 +245,10 @@ class TestCommands:
         assert plain.ended.wait(60)
 
     def test_the_grant_is_needed(self, world, chat, plain):
+        """Straight to the socket, past the forwarder that adds the grant: none, and a forged one."""
         text, _ = bash(chat, f"curl -sS -o /dev/null -w '%{{http_code}}' --unix-socket /run/gateway/egress.sock --request-target http://{HOST}:{plain.port}/x http://x/; "
                              f"printf 'GET http://{HOST}:{plain.port}/x HTTP/1.1\\r\\nHost: x\\r\\nProxy-Authorization: Bearer v1.e30.AAAA\\r\\n\\r\\n' | curl -sS --unix-socket /run/gateway/egress.sock telnet://x | head -1")
-        assert "401" in text
+        assert text.count("401") >= 2, text
 
 
 class TestPolicy:
@@ -371,3 +373,18 @@ class TestCredentialProxy:
         assert "/bearer" in sent and "CLAWBOT_PROXY_URL" in sent and SECRET not in sent
         text, _ = bash(chat, "env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n'")
         assert SECRET not in text and "Bearer" not in text
+
+
+@pytest.mark.parametrize("sandbox, promised", [("bubblewrap", True), ("none", False)])
+def test_rules_are_named_where_commands_can_reach_them(tmp_path, anthropic, sandbox, promised):
+    server = Clawbot(tmp_path / "clawbot", env={**anthropic_environment(anthropic), "CLAWBOT_COMPUTE_SANDBOX": sandbox}).start()
+    try:
+        admin = server.sign_in()
+        assert admin.post("/api/proxy-rules", {"name": "Plum", "prefix": "/plum-rule", "target": "https://1.1.1.1", "authType": "bearer", "value": SECRET}).status_code == 201
+        requests.put(anthropic + "/control/script", json=[])
+        requests.delete(anthropic + "/control/requests")
+        admin.chat(admin.bot("Claw")).reply("hello")
+        sent = [json.dumps(entry["body"]) for entry in requests.get(anthropic + "/control/requests").json() if "body" in entry]
+        assert sent and [("/plum-rule" in body) for body in sent] == [promised] * len(sent)
+    finally:
+        server.stop()

@@ -94,12 +94,15 @@ public struct ControlPlane: Sendable {
             records: ports.records, inbound: ports.inbound, directory: foundation.directory, groups: foundation.groups, channels: channels,
             events: foundation.events, answers: answers, side: side, loops: LoopGuard(), time: ports.time, logger: logger)
         ingest.observer = foundation.observer
+        // Commands without a network of their own cannot reach the credential proxy, so none is promised.
+        var proxyPrefixes: (@Sendable (UserID) async throws -> [String])?
+        if compute.isolation >= .namespaces { proxyPrefixes = { [records = ports.records] in try await ProxyRule.prefixes(of: $0, in: records) } }
         var driver = RunDriver(
             records: ports.records, replies: ports.replies, compute: compute, directory: foundation.directory, channels: channels,
             ledger: foundation.ledger, settlement: settlement, answers: answers, deadLetters: deadLetters,
             builder: InvocationBuilder(
                 signer: signer, prompts: PromptBuilder(records: ports.records), mcp: mcp?.selection,
-                proxyPrefixes: { [records = ports.records] in try await ProxyRule.prefixes(of: $0, in: records) },
+                proxyPrefixes: proxyPrefixes,
                 skills: SkillSelection(records: ports.records), time: ports.time, searchesWeb: searchesWeb),
             fetcher: AttachmentFetcher(
                 records: ports.records, objects: ports.objects, channels: channels, directory: foundation.directory, logger: logger),
